@@ -1,0 +1,77 @@
+// Evaluate: plays matches of one agent's policy against scripted bots or another policy and counts.
+//
+// Fairness: every opponent is met equally often from both sides, with match seeds base, base + 1,
+// ...
+//   that are the same for every policy evaluated; a match that the frame limit cut is counted as
+//   cut, never as won; quick matches are not favoured (every started match is finished or cut).
+// Determinism: a match's actions are sampled from its seed alone, so a seed reproduces the match in
+// any
+//   process, whatever runs beside it.
+// Thread-safety: one thread.
+#ifndef MIDLANE_ROLLOUT_EVALUATE_H_
+#define MIDLANE_ROLLOUT_EVALUATE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bridge/env.h"
+#include "rollout/policy/policy.h"
+
+namespace midlane {
+
+struct EvaluationOpponent {
+  std::string name;                // for the table: "reduced", "hyp014:5", a run's name
+  std::string bot;                 // scripted: the environment's name of it; empty: a policy
+  std::string strength;            // scripted
+  std::shared_ptr<Policy> policy;  // loaded; where bot is empty
+};
+
+struct EvaluationOptions {
+  EnvOptions env;
+  Settings settings;
+  std::shared_ptr<Policy> policy;  // null: `bot` below is the one evaluated (a cross table)
+  EvaluationOpponent subject_bot;  // where policy is null
+  std::vector<EvaluationOpponent> opponents;
+  uint32_t matches = 200;  // for each opponent, split evenly over the sides
+  uint32_t games = 2;      // worlds at once
+  uint64_t seed = 1000;
+  uint64_t frames_max = 200000;  // of a match; longer ones are cut
+  uint32_t frame_skip = 0;
+  bool greedy = false;  // the likeliest action in place of a sample
+  std::function<void(const std::string& line)> progress;  // may be null
+};
+
+struct MatchRecord {
+  uint64_t seed = 0;
+  int side = 0;                // agent index that the policy played
+  int outcome = 0;             // v1::MatchResult::Outcome
+  std::vector<float> metrics;  // Spec::metrics of the policy's side
+  uint64_t frames = 0;
+  uint64_t hash = 0;  // XXH3 of every observation and action of the match
+};
+
+struct OpponentScore {
+  std::string opponent;
+  std::vector<MatchRecord> matches;
+  uint64_t crashes = 0;  // games that died; their matches were played again
+  uint64_t won = 0, lost = 0, drawn = 0, cut = 0;
+  double win_rate = 0, wilson_low = 0, wilson_high = 0;  // 95 %
+};
+
+struct EvaluationResult {
+  std::vector<OpponentScore> opponents;
+  double decision_us_p50 = 0, decision_us_p99 = 0;  // of one batch in the policy, sampling included
+};
+
+absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options);
+
+// Wilson score interval (Wilson 1927) for `won` of `played`; z = 1.959964 is 95 %.
+void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high);
+
+}  // namespace midlane
+
+#endif  // MIDLANE_ROLLOUT_EVALUATE_H_
