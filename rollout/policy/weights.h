@@ -3,12 +3,13 @@
 // special case and observations are never normalised with another version's statistics.
 //
 // Wire form (little endian; documented byte by byte in docs/formats.md):
-//   header (64 bytes: magic "MDLWGHT1", format, dtype, version, shape hash, counts, XXH3 of the
-//   rest) mean f32[inputs], inv_std f32[inputs], parameters dtype[parameters]
+//   header (64 bytes: magic "MDLWGHT1", format, dtype, version, shape hash, counts, XXH3 of what
+//   follows, seeded with the XXH3 of the header's first 56 bytes) mean f32[inputs], inv_std
+//   f32[inputs], parameters dtype[parameters]
 // The file is made to be mapped and read in place where dtype is f32.
 // Thread-safety: values and pure functions.
 // Errors: DecodeWeights refuses with DataLoss (hash), InvalidArgument (foreign, truncated,
-//   another shape), each naming what differs.
+//   another shape, a number that is not finite), each naming what differs.
 #ifndef MIDLANE_ROLLOUT_POLICY_WEIGHTS_H_
 #define MIDLANE_ROLLOUT_POLICY_WEIGHTS_H_
 
@@ -31,6 +32,10 @@ struct Weights {
   std::vector<float> parameters;  // WeightLayout order
 };
 
+// InvalidArgument where a vector's length is not what `shape` asks for.
+absl::Status CheckWeights(const NetworkShape& shape, const Weights& weights);
+
+// REQUIRES: CheckWeights(shape, weights).ok().
 std::string EncodeWeights(const NetworkShape& shape, const Weights& weights, WireDtype dtype);
 absl::StatusOr<Weights> DecodeWeights(const NetworkShape& shape, std::string_view blob);
 

@@ -1,7 +1,7 @@
 // TorchNetwork: the policy and value network of network.h in libtorch, made for training.
 //
-// All parameters lie in one flat contiguous float tensor in WeightLayout order, and all gradients in
-// another: the optimiser, gradient clipping, publishing and checkpoints each work on one tensor.
+// All parameters lie in one flat contiguous float tensor in WeightLayout order, and all gradients
+// in another: the optimiser, gradient clipping, publishing and checkpoints each work on one tensor.
 // parameters() are leaf tensors that share its memory; backward() *adds* into flat_gradients(), so
 // zero it before each backward.
 // Inputs are normalised already (network.h: clamp((raw - mean) * inv_std, -5, 5); NormaliseInputs).
