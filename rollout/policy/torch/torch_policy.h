@@ -13,7 +13,7 @@
 namespace midlane {
 
 // `device` as torch names it: "cpu", "cuda", "cuda:1". InvalidArgument where torch does not know it
-// or it is not there. One torch thread serves a CPU policy unless the process set another number.
+// or it is not there.
 absl::StatusOr<std::unique_ptr<Policy>> MakeTorchPolicy(const NetworkShape& shape,
                                                         const std::string& device);
 
