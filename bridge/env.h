@@ -25,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -81,7 +82,9 @@ class Env {
   // REQUIRES: Ready, and no agent's episode has ended without another agent's going on.
   virtual absl::Status Step() = 0;
 
-  // True where the timestep after the last Reset or Step is readable. Never blocks.
+  // True where the timestep after the last Reset or Step is readable. Never blocks. Also what
+  // notices that a world died or is late, so a caller that waits on the doorbell comes back to it
+  // at least every second.
   virtual absl::StatusOr<bool> Ready() = 0;
 
   // Blocks until Ready; DeadlineExceeded after `timeout`.
@@ -103,18 +106,43 @@ struct EnvOptions {
   std::shared_ptr<Doorbell> doorbell;
   // Seeds everything random in the world that no `seed` setting covers.
   uint64_t seed = 1;
+  // World settings at the start. Settings that shape the spec (null's `inputs`, say) can be given
+  // only here: Reset may repeat but not change them.
+  Settings settings;
   // Game seconds per real second; 0: as fast as it goes.
   double speed = 0;
   // Draw every n-th frame; 0: never.
   uint32_t render_every = 0;
   // Longest wait for a timestep or a start before DeadlineExceeded.
   absl::Duration timeout = absl::Seconds(20);
+  // Polls before sleeping, of game and host alike; 0 where cores are short.
+  uint32_t spin = 0;
   // Where a game's private files go; empty: a fresh folder under the system's temporary one.
   std::string work_dir;
 };
 
 // Makes an Env by name: NotFound names the known ones.
 absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options);
+
+// What is known of an environment without starting it.
+struct EnvironmentInfo {
+  struct Setting {
+    std::string name;
+    std::string description;
+    std::string default_value;
+    std::vector<std::string> choices;  // empty: anything within the description's bounds
+  };
+  std::string name;
+  std::vector<Setting> settings;
+  std::vector<std::string> bots;  // scripted opponents, values of the settings named like agents
+  std::string default_strength;
+};
+
+// NotFound names the known ones; InvalidArgument where the game's description is wrong.
+absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name);
+
+// Names that MakeEnv knows (not the grpc ones), sorted.
+std::vector<std::string> KnownEnvironments();
 
 }  // namespace midlane
 

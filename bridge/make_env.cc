@@ -1,0 +1,134 @@
+#include "bridge/make_env.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "bridge/null_env.h"
+#include "bridge/probe_env.h"
+
+namespace midlane {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Registry {
+  absl::Mutex mutex;
+  std::map<std::string, EnvFactory> schemes ABSL_GUARDED_BY(mutex);
+  std::map<std::string, EnvFactory> names ABSL_GUARDED_BY(mutex);
+};
+
+Registry& registry() {
+  static auto* const registry = new Registry;
+  return *registry;
+}
+
+EnvFactory Find(bool scheme, const std::string& key) {
+  Registry& all = registry();
+  absl::MutexLock lock(&all.mutex);
+  const auto& map = scheme ? all.schemes : all.names;
+  const auto found = map.find(key);
+  return found == map.end() ? EnvFactory() : found->second;
+}
+
+// The folder that holds bin/ and lib/ of this build, or empty.
+fs::path BuildDir() {
+  std::error_code error;
+  const fs::path executable = fs::read_symlink("/proc/self/exe", error);
+  return error ? fs::path() : executable.parent_path().parent_path();
+}
+
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+absl::Status UnknownEnvironment(const std::string& name) {
+  return absl::NotFoundError(absl::StrCat("there is no environment '", name, "' in ", EnvsDir(),
+                                          ": known are ", absl::StrJoin(KnownEnvironments(), ", "),
+                                          " and grpc://HOST:PORT"));
+}
+
+EnvironmentInfo LocalInfo(const std::string& name, const std::vector<SettingSpec>& settings) {
+  EnvironmentInfo info;
+  info.name = name;
+  for (const SettingSpec& setting : settings) info.settings.push_back(DescribeSetting(setting));
+  return info;
+}
+
+}  // namespace
+
+void RegisterEnvScheme(const std::string& scheme, EnvFactory factory) {
+  Registry& all = registry();
+  absl::MutexLock lock(&all.mutex);
+  all.schemes[scheme] = std::move(factory);
+}
+
+void RegisterEnvironment(const std::string& name, EnvFactory factory) {
+  Registry& all = registry();
+  absl::MutexLock lock(&all.mutex);
+  all.names[name] = std::move(factory);
+}
+
+std::string EnvsDir() {
+  if (const char* given = std::getenv("MIDLANE_ENVS_DIR"); given != nullptr && *given != '\0') {
+    return given;
+  }
+  const fs::path beside = BuildDir().parent_path() / "envs";
+  return Exists(beside) ? beside.string() : MIDLANE_DEFAULT_ENVS_DIR;
+}
+
+std::string PreloadPath() {
+  if (const char* given = std::getenv("MIDLANE_PRELOAD"); given != nullptr && *given != '\0') {
+    return given;
+  }
+  const fs::path beside = BuildDir() / "lib" / "libmidlane_preload.so";
+  return Exists(beside) ? beside.string() : MIDLANE_DEFAULT_PRELOAD;
+}
+
+std::vector<std::string> KnownEnvironments() {
+  std::vector<std::string> names = {"null", "probe"};
+  {
+    Registry& all = registry();
+    absl::MutexLock lock(&all.mutex);
+    for (const auto& [name, factory] : all.names) names.push_back(name);
+  }
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(EnvsDir(), error)) {
+    if (Exists(entry.path() / "game.toml")) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
+  if (name == "null") return LocalInfo(name, NullEnvSettings());
+  if (name == "probe") return LocalInfo(name, ProbeEnvSettings());
+  if (Find(/*scheme=*/false, name)) return LocalInfo(name, {});
+  return UnknownEnvironment(name);
+}
+
+absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
+  if (const size_t end = options.name.find("://"); end != std::string::npos) {
+    const std::string scheme = options.name.substr(0, end);
+    if (const EnvFactory factory = Find(/*scheme=*/true, scheme)) return factory(options);
+    return absl::NotFoundError(absl::StrCat("this program cannot reach '", options.name,
+                                            "': it was built without '", scheme, "' environments"));
+  }
+  if (const EnvFactory factory = Find(/*scheme=*/false, options.name)) return factory(options);
+  if (options.name == "null") return MakeNullEnv(options);
+  if (options.name == "probe") return MakeProbeEnv(options);
+  return UnknownEnvironment(options.name);
+}
+
+}  // namespace midlane
