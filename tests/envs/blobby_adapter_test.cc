@@ -1,0 +1,43 @@
+// Runs the tests of blobby_adapter_test.lua, each as one of its own.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <lua.hpp>
+#include <memory>
+#include <string>
+
+namespace {
+
+std::string SourceDir() {
+  const char* dir = std::getenv("MIDLANE_SOURCE_DIR");
+  return dir ? dir : ".";
+}
+
+// Answers "" or the error's text.
+std::string Call(lua_State* lua, int arguments, int results) {
+  if (lua_pcall(lua, arguments, results, 0) == LUA_OK) return "";
+  std::string error = lua_tostring(lua, -1);
+  lua_pop(lua, 1);
+  return error;
+}
+
+TEST(BlobbyAdapter, LuaTests) {
+  std::unique_ptr<lua_State, decltype(&lua_close)> state(luaL_newstate(), &lua_close);
+  lua_State* lua = state.get();
+  luaL_openlibs(lua);
+  const std::string file = SourceDir() + "/tests/envs/blobby_adapter_test.lua";
+  ASSERT_EQ(luaL_loadfile(lua, file.c_str()), LUA_OK) << lua_tostring(lua, -1);
+  lua_pushstring(lua, (SourceDir() + "/envs/blobby/adapter.lua").c_str());
+  ASSERT_EQ(Call(lua, 1, 1), "");
+  ASSERT_TRUE(lua_istable(lua, -1));
+  int tests = 0;
+  lua_pushnil(lua);
+  while (lua_next(lua, -2)) {
+    const std::string name = lua_tostring(lua, -2);
+    EXPECT_EQ(Call(lua, 0, 0), "") << name;
+    ++tests;
+  }
+  EXPECT_GE(tests, 20);
+}
+
+}  // namespace
