@@ -8,9 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "rollout/hash.h"
 
 namespace midlane {
 namespace {
@@ -199,7 +197,7 @@ MutableChunk::Payload MutableChunk::Finish(uint32_t steps, v1::ChunkHeader* head
   header->set_environment_hash(shape_.environment_hash);
   header->set_network_hash(shape_.network_hash);
   header->set_payload_bytes(static_cast<uint32_t>(payload.bytes));
-  header->set_payload_hash(XXH3_64bits(payload.data.get(), payload.bytes));
+  header->set_payload_hash(Hash64(payload.data.get(), payload.bytes));
   return payload;
 }
 
@@ -231,7 +229,7 @@ absl::StatusOr<ChunkView> ParseChunk(const ChunkShape& shape, const v1::ChunkHea
   if (absl::Status status = CheckTensors(layout, header, payload, &offsets); !status.ok()) {
     return status;
   }
-  if (XXH3_64bits(payload.data(), payload.size()) != header.payload_hash()) {
+  if (Hash64(payload.data(), payload.size()) != header.payload_hash()) {
     return absl::DataLossError("chunk payload: its XXH3 is not the header's payload_hash");
   }
   ChunkView view = Point<ConstSpan>(layout, payload.data(),
