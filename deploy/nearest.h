@@ -1,0 +1,21 @@
+// "did you mean": the known word nearest to a mistyped one, by edit distance.
+#ifndef MIDLANE_DEPLOY_NEAREST_H_
+#define MIDLANE_DEPLOY_NEAREST_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace midlane {
+
+// Levenshtein distance in bytes.
+size_t EditDistance(absl::string_view a, absl::string_view b);
+
+// "; did you mean X?" for the nearest of `known`, or "; known: A, B, C" where none is near.
+std::string NearestHint(absl::string_view word, const std::vector<std::string>& known);
+
+}  // namespace midlane
+
+#endif  // MIDLANE_DEPLOY_NEAREST_H_
