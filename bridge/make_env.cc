@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "bridge/description.h"
+#include "bridge/game_env.h"
 #include "bridge/null_env.h"
 #include "bridge/probe_env.h"
 
@@ -56,6 +58,20 @@ absl::Status UnknownEnvironment(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("there is no environment '", name, "' in ", EnvsDir(),
                                           ": known are ", absl::StrJoin(KnownEnvironments(), ", "),
                                           " and grpc://HOST:PORT"));
+}
+
+absl::StatusOr<GameDescription> FindGame(const std::string& name) {
+  const fs::path folder = fs::path(EnvsDir()) / name;
+  if (!CheckSettingName(name).ok() || !Exists(folder / "game.toml")) {
+    return UnknownEnvironment(name);
+  }
+  absl::StatusOr<GameDescription> description = ReadDescription(folder.string());
+  if (description.ok() && description->name != name) {
+    return absl::InvalidArgumentError(absl::StrCat((folder / "game.toml").string(), ": 'name' is '",
+                                                   description->name,
+                                                   "': name the game as its folder, '", name, "'"));
+  }
+  return description;
 }
 
 EnvironmentInfo LocalInfo(const std::string& name, const std::vector<SettingSpec>& settings) {
@@ -115,7 +131,12 @@ absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
   if (name == "null") return LocalInfo(name, NullEnvSettings());
   if (name == "probe") return LocalInfo(name, ProbeEnvSettings());
   if (Find(/*scheme=*/false, name)) return LocalInfo(name, {});
-  return UnknownEnvironment(name);
+  absl::StatusOr<GameDescription> description = FindGame(name);
+  if (!description.ok()) return description.status();
+  EnvironmentInfo info = LocalInfo(name, description->settings);
+  info.bots = description->bots;
+  info.default_strength = description->default_strength;
+  return info;
 }
 
 absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
@@ -128,7 +149,9 @@ absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
   if (const EnvFactory factory = Find(/*scheme=*/false, options.name)) return factory(options);
   if (options.name == "null") return MakeNullEnv(options);
   if (options.name == "probe") return MakeProbeEnv(options);
-  return UnknownEnvironment(options.name);
+  absl::StatusOr<GameDescription> description = FindGame(options.name);
+  if (!description.ok()) return description.status();
+  return MakeGameEnv(options, *std::move(description), PreloadPath());
 }
 
 }  // namespace midlane

@@ -1,0 +1,621 @@
+#include "bridge/description.h"
+
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <optional>
+#include <sstream>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bridge/channel.h"
+
+namespace midlane {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kFileBytesMax = 1 << 20;
+constexpr int64_t kStartTimeoutSecondsMax = 3600;
+constexpr uint64_t kClockStartNs = 1000000000;  // a game that begins at 0 may divide by it
+constexpr uint64_t kClockStartsMs = 1000000;    // how many starts a seed chooses from
+
+// What the shim can hold; see preload/description.h.
+constexpr size_t kSkipsMax = 96;
+constexpr size_t kCallNameBytes = 63;
+constexpr size_t kSequencesMax = 16;
+constexpr size_t kSequenceBytes = 1023;
+
+// The clock calls beside libc's that the shim answers.
+constexpr const char* kClockHooks[] = {
+    "SDL_Delay",      "SDL_GetPerformanceCounter", "SDL_GetPerformanceFrequency", "SDL_GetTicks",
+    "SDL_GetTicks64", "SDL_WaitEventTimeout",
+};
+
+std::string Trimmed(double value) {
+  const auto whole = static_cast<int64_t>(value);
+  return static_cast<double>(whole) == value ? absl::StrCat(whole) : absl::StrCat(value);
+}
+
+// One description being read: remembers the first error, so that reading code stays straight.
+class Reader {
+ public:
+  Reader(std::string file, std::string folder)
+      : file_(std::move(file)), folder_(std::move(folder)) {}
+
+  const absl::Status& status() const { return status_; }
+  bool ok() const { return status_.ok(); }
+  const std::string& folder() const { return folder_; }
+
+  void Fail(const toml::node* node, absl::string_view sentence) {
+    if (!status_.ok()) return;
+    const unsigned line = node == nullptr ? 1 : std::max(1u, node->source().begin.line);
+    status_ = absl::InvalidArgumentError(absl::StrCat(file_, ":", line, ": ", sentence));
+  }
+
+  void FailMissing(absl::string_view sentence) {
+    if (status_.ok()) status_ = absl::NotFoundError(absl::StrCat(file_, ": ", sentence));
+  }
+
+  // Refuses keys of `table` that are not among `known`.
+  void OnlyKeys(const toml::table& table, absl::string_view name,
+                std::initializer_list<const char*> known) {
+    for (const auto& [key, node] : table) {
+      const std::string text(key.str());
+      if (std::find(known.begin(), known.end(), text) != known.end()) continue;
+      Fail(&node, absl::StrCat("unknown key '", text, "' in ", name, ": known are ",
+                               absl::StrJoin(known, ", ")));
+      return;
+    }
+  }
+
+  const toml::table* Table(const toml::table& parent, const char* key, bool required) {
+    const toml::node* node = parent.get(key);
+    if (node == nullptr) {
+      if (required) Fail(&parent, absl::StrCat("there is no table [", key, "]: add it"));
+      return nullptr;
+    }
+    if (!node->is_table()) {
+      Fail(node, absl::StrCat("'", key, "' must be a table: write [", key, "]"));
+      return nullptr;
+    }
+    return node->as_table();
+  }
+
+  std::string String(const toml::table& table, const char* key, bool required) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) {
+      if (required) {
+        Fail(&table, absl::StrCat("'", key, "' is missing: add ", key, " = \"...\" here"));
+      }
+      return "";
+    }
+    return StringOf(node, key);
+  }
+
+  std::string StringOf(const toml::node* node, absl::string_view key) {
+    const auto value = node->value_exact<std::string>();
+    if (!value) {
+      Fail(node, absl::StrCat("'", key, "' must be a string: write it in quotes"));
+      return "";
+    }
+    const bool one_line = std::none_of(value->begin(), value->end(), [](unsigned char c) {
+      return c == '\n' || c == '\r' || c == '\0';
+    });
+    if (!one_line) Fail(node, absl::StrCat("'", key, "' must be one line"));
+    return *value;
+  }
+
+  std::vector<std::string> Strings(const toml::table& table, const char* key) {
+    std::vector<std::string> result;
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return result;
+    if (!node->is_array()) {
+      Fail(node, absl::StrCat("'", key, "' must be a list: write [\"...\", ...]"));
+      return result;
+    }
+    for (const toml::node& item : *node->as_array()) {
+      result.push_back(StringOf(&item, key));
+    }
+    return result;
+  }
+
+  int64_t Integer(const toml::table& table, const char* key, int64_t fallback, int64_t least,
+                  int64_t most) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return fallback;
+    const auto value = node->value_exact<int64_t>();
+    if (value && *value >= least && *value <= most) return *value;
+    Fail(node, absl::StrCat("'", key, "' must be a whole number from ", least, " to ", most));
+    return fallback;
+  }
+
+  std::map<std::string, std::string> Variables(const toml::table& table, absl::string_view name) {
+    std::map<std::string, std::string> result;
+    for (const auto& [key, node] : table) {
+      const std::string variable(key.str());
+      if (variable.empty() || variable.find('=') != std::string::npos) {
+        Fail(&node, absl::StrCat("'", variable, "' in ", name,
+                                 " is no name for an environment variable: take out '='"));
+      }
+      if (absl::StartsWith(variable, "MIDLANE_") || variable == "LD_PRELOAD") {
+        Fail(&node,
+             absl::StrCat("'", variable, "' in ", name, " is set by Midlane itself: take it out"));
+      }
+      result[variable] = StringOf(&node, variable);
+    }
+    return result;
+  }
+
+  // A file of the description's folder.
+  std::string ReadFile(const toml::node* node, const std::string& name) {
+    std::ifstream in(fs::path(folder_) / name, std::ios::binary);
+    std::string text;
+    if (in) {
+      text.resize(kFileBytesMax + 1);
+      in.read(text.data(), static_cast<std::streamsize>(text.size()));
+      text.resize(static_cast<size_t>(in.gcount()));
+    }
+    if (!in.is_open() || in.bad()) {
+      Fail(node, absl::StrCat("there is no readable file '", name, "' in ", folder_,
+                              ": create it or correct the name"));
+    } else if (text.size() > kFileBytesMax) {
+      Fail(node, absl::StrCat("'", name, "' is larger than ", kFileBytesMax, " bytes: shorten it"));
+    }
+    return text;
+  }
+
+ private:
+  std::string file_;
+  std::string folder_;
+  absl::Status status_;
+};
+
+bool InsideFolder(const std::string& path) {
+  const fs::path given(path);
+  if (path.empty() || given.is_absolute()) return false;
+  return std::none_of(given.begin(), given.end(),
+                      [](const fs::path& part) { return part == ".."; });
+}
+
+void ReadGame(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::table* game = reader->Table(root, "game", /*required=*/true);
+  if (game == nullptr) return;
+  reader->OnlyKeys(
+      *game, "[game]",
+      {"name", "executable", "command", "package", "adapter", "fallback", "start_timeout_seconds"});
+  out->name = reader->String(*game, "name", true);
+  if (reader->ok() && !CheckSettingName(out->name).ok()) {
+    reader->Fail(game->get("name"), absl::StrCat("'name' cannot be '", out->name,
+                                                 "': use letters, digits, '_', '-' and '.'"));
+  }
+  out->executable = reader->String(*game, "executable", true);
+  if (reader->ok() && (out->executable.empty() || out->executable.size() > 255 ||
+                       out->executable.find('/') != std::string::npos)) {
+    reader->Fail(game->get("executable"),
+                 "'executable' must be a file name without '/': the process to attach to");
+  }
+  out->command = reader->Strings(*game, "command");
+  if (reader->ok() && (out->command.empty() || out->command[0].empty())) {
+    reader->Fail(game, "'command' is missing: add command = [\"/path/of/the/game\"] here");
+  }
+  out->package = reader->String(*game, "package", false);
+  const std::string adapter = reader->String(*game, "adapter", true);
+  if (reader->ok()) {
+    reader->ReadFile(game->get("adapter"), adapter);
+    out->adapter = (fs::path(reader->folder()) / adapter).lexically_normal().string();
+  }
+  const std::string fallback = reader->String(*game, "fallback", false);
+  if (!fallback.empty() && fallback != "exit" && fallback != "play") {
+    reader->Fail(game->get("fallback"),
+                 absl::StrCat("'fallback' cannot be '", fallback, "': give \"exit\" or \"play\""));
+  }
+  out->fallback_play = fallback == "play";
+  out->start_timeout = absl::Seconds(
+      reader->Integer(*game, "start_timeout_seconds", 20, 1, kStartTimeoutSecondsMax));
+}
+
+void ReadFiles(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::node* node = root.get("file");
+  if (node == nullptr) return;
+  if (!node->is_array()) {
+    reader->Fail(node, "'file' must be a list of tables: write [[file]]");
+    return;
+  }
+  for (const toml::node& item : *node->as_array()) {
+    const toml::table* table = item.as_table();
+    if (table == nullptr) {
+      reader->Fail(&item, "'file' must be a list of tables: write [[file]]");
+      return;
+    }
+    reader->OnlyKeys(*table, "[[file]]", {"path", "template"});
+    GameDescription::File file;
+    file.path = reader->String(*table, "path", true);
+    file.template_name = reader->String(*table, "template", true);
+    if (!reader->ok()) return;
+    if (!InsideFolder(file.path)) {
+      reader->Fail(table->get("path"),
+                   absl::StrCat("'path' cannot be '", file.path,
+                                "': give a path inside the private folder, without '..'"));
+      return;
+    }
+    file.template_text = reader->ReadFile(table->get("template"), file.template_name);
+    out->files.push_back(std::move(file));
+  }
+}
+
+void CheckCalls(Reader* reader, const toml::table& table, const char* key,
+                const std::vector<std::string>& names) {
+  if (names.size() > kSkipsMax) {
+    reader->Fail(table.get(key), absl::StrCat("'", key, "' lists ", names.size(),
+                                              " calls: the shim holds ", kSkipsMax));
+  }
+  for (const std::string& name : names) {
+    if (!name.empty() && name.size() <= kCallNameBytes) continue;
+    reader->Fail(table.get(key),
+                 absl::StrCat("'", name, "' in '", key, "' is no name of a call: give 1 to ",
+                              kCallNameBytes, " bytes"));
+  }
+}
+
+void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::table* clock = reader->Table(root, "clock", /*required=*/false);
+  if (clock == nullptr) return;
+  reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us"});
+  const std::string mode = reader->String(*clock, "mode", false);
+  if (!mode.empty() && mode != "virtual" && mode != "real") {
+    reader->Fail(clock->get("mode"),
+                 absl::StrCat("'mode' cannot be '", mode, "': give \"virtual\" or \"real\""));
+  }
+  out->virtual_clock = mode != "real";
+  out->clock_step_us = static_cast<uint64_t>(reader->Integer(*clock, "step_us", 0, 0, 1000000));
+  out->clock_hooks = reader->Strings(*clock, "hooks");
+  for (const std::string& hook : out->clock_hooks) {
+    if (std::find(std::begin(kClockHooks), std::end(kClockHooks), hook) != std::end(kClockHooks)) {
+      continue;
+    }
+    reader->Fail(clock->get("hooks"),
+                 absl::StrCat("the shim does not know the clock call '", hook, "': known are ",
+                              absl::StrJoin(kClockHooks, ", "), " and libc's"));
+  }
+}
+
+void ReadRender(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::table* render = reader->Table(root, "render", /*required=*/false);
+  if (render == nullptr) return;
+  reader->OnlyKeys(*render, "[render]", {"skip", "frame_call", "environment"});
+  out->render_skip = reader->Strings(*render, "skip");
+  CheckCalls(reader, *render, "skip", out->render_skip);
+  out->frame_call = reader->String(*render, "frame_call", false);
+  if (out->frame_call.size() > kCallNameBytes) {
+    reader->Fail(render->get("frame_call"), "'frame_call' is too long for a call's name");
+  }
+  if (const toml::table* drawn = reader->Table(*render, "environment", /*required=*/false)) {
+    out->render_environment = reader->Variables(*drawn, "[render.environment]");
+  }
+}
+
+void ReadInput(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::table* input = reader->Table(root, "input", /*required=*/false);
+  if (input == nullptr) return;
+  out->input_library = reader->String(*input, "library", false);
+  if (!out->input_library.empty() && out->input_library != "SDL2") {
+    reader->Fail(input->get("library"), absl::StrCat("'library' cannot be '", out->input_library,
+                                                     "': the shim gives keys through \"SDL2\""));
+  }
+  out->gap_polls = static_cast<uint32_t>(reader->Integer(*input, "gap_polls", 2, 0, 100000));
+  for (const auto& [key, node] : *input) {
+    const std::string name(key.str());
+    if (name == "library" || name == "gap_polls") continue;
+    if (!node.is_array()) {
+      reader->Fail(&node, absl::StrCat("unknown key '", name,
+                                       "' in [input]: known are library, gap_polls and sequences "
+                                       "of keys, NAME = [\"Down\", ...]"));
+      return;
+    }
+    GameDescription::Keys sequence{name, reader->Strings(*input, name.c_str())};
+    for (const std::string& pressed : sequence.keys) {
+      if (!pressed.empty() && pressed.find(',') == std::string::npos) continue;
+      reader->Fail(&node, absl::StrCat("'", pressed, "' in '", name,
+                                       "' is no name of a key: use SDL's, such as \"Return\""));
+    }
+    if (!CheckSettingName(name).ok() || absl::StrJoin(sequence.keys, ",").size() > kSequenceBytes) {
+      reader->Fail(&node, absl::StrCat("the sequence '", name, "' is too long"));
+    }
+    out->sequences.push_back(std::move(sequence));
+  }
+  if (out->sequences.size() > kSequencesMax) {
+    reader->Fail(input, absl::StrCat("[input] has ", out->sequences.size(),
+                                     " sequences: the shim holds ", kSequencesMax));
+  }
+}
+
+// A default, bound or choice as text, with the kind of setting that it suggests.
+std::string ScalarText(Reader* reader, const toml::node& node, const char* key, SettingKind* kind) {
+  if (const auto text = node.value_exact<std::string>()) {
+    *kind = SettingKind::kText;
+    return reader->StringOf(&node, key);
+  }
+  if (const auto whole = node.value_exact<int64_t>()) {
+    *kind = SettingKind::kInteger;
+    return absl::StrCat(*whole);
+  }
+  if (const auto number = node.value_exact<double>()) {
+    *kind = SettingKind::kNumber;
+    return Trimmed(*number);
+  }
+  if (const auto flag = node.value_exact<bool>()) {
+    *kind = SettingKind::kFlag;
+    return *flag ? "true" : "false";
+  }
+  reader->Fail(&node, absl::StrCat("'", key, "' must be a string, a number, true or false"));
+  return "";
+}
+
+std::optional<double> ReadBound(Reader* reader, const toml::table& table, const char* key,
+                                bool* whole) {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) return std::nullopt;
+  if (!node->is_integer()) *whole = false;
+  if (const auto value = node->value<double>(); value && node->is_number()) return *value;
+  reader->Fail(node, absl::StrCat("'", key, "' must be a number"));
+  return std::nullopt;
+}
+
+void ReadSetting(Reader* reader, const std::string& name, const toml::node& node,
+                 GameDescription* out) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) {
+    reader->Fail(&node, absl::StrCat("setting '", name, "' must be a table: write ", name,
+                                     " = { default = ..., description = \"...\" }"));
+    return;
+  }
+  reader->OnlyKeys(*table, absl::StrCat("setting '", name, "'"),
+                   {"default", "description", "choices", "minimum", "maximum"});
+  SettingSpec setting;
+  setting.name = name;
+  if (absl::Status status = CheckSettingName(name); !status.ok()) {
+    reader->Fail(&node, status.message());
+  }
+  setting.description = reader->String(*table, "description", true);
+  const toml::node* fallback = table->get("default");
+  if (fallback == nullptr) {
+    reader->Fail(table, absl::StrCat("setting '", name, "' has no default: add default = ..."));
+    return;
+  }
+  setting.default_value = ScalarText(reader, *fallback, "default", &setting.kind);
+
+  bool whole = true;
+  setting.minimum = ReadBound(reader, *table, "minimum", &whole);
+  setting.maximum = ReadBound(reader, *table, "maximum", &whole);
+  if (setting.minimum || setting.maximum) {
+    if (setting.kind == SettingKind::kFlag) reader->Fail(table, "true and false have no bounds");
+    if (setting.minimum && setting.maximum && *setting.minimum > *setting.maximum) {
+      reader->Fail(table->get("minimum"), "'minimum' is larger than 'maximum'");
+    }
+    if (setting.kind == SettingKind::kText) {
+      setting.kind = whole ? SettingKind::kInteger : SettingKind::kNumber;
+    } else if (!whole) {
+      setting.kind = SettingKind::kNumber;
+    }
+  }
+  if (const toml::node* choices = table->get("choices")) {
+    if (setting.minimum || setting.maximum) {
+      reader->Fail(choices, absl::StrCat("setting '", name,
+                                         "' has choices and bounds: keep one of the two"));
+    }
+    if (!choices->is_array() || choices->as_array()->empty()) {
+      reader->Fail(choices, "'choices' must be a list of at least one value");
+      return;
+    }
+    SettingKind ignored;
+    for (const toml::node& choice : *choices->as_array()) {
+      setting.choices.push_back(ScalarText(reader, choice, "choices", &ignored));
+    }
+    setting.kind = SettingKind::kText;
+  }
+  if (!reader->ok()) return;
+  if (absl::Status status = CheckSettingValue(setting, setting.default_value); !status.ok()) {
+    reader->Fail(fallback, absl::StrCat("the default does not suit: ", status.message()));
+  }
+  out->settings.push_back(std::move(setting));
+}
+
+void AddBuiltIn(SettingSpec setting, GameDescription* out) {
+  const bool described = std::any_of(out->settings.begin(), out->settings.end(),
+                                     [&](const SettingSpec& s) { return s.name == setting.name; });
+  if (!described) out->settings.push_back(std::move(setting));
+}
+
+void ReadSettings(Reader* reader, const toml::table& root, GameDescription* out) {
+  if (const toml::table* settings = reader->Table(root, "settings", /*required=*/false)) {
+    for (const auto& [key, node] : *settings) {
+      ReadSetting(reader, std::string(key.str()), node, out);
+    }
+  }
+  AddBuiltIn({"frame_skip",
+              SettingKind::kInteger,
+              "",
+              "frames a timestep; empty: the adapter's",
+              {},
+              1,
+              1000000},
+             out);
+  AddBuiltIn(
+      {"seed", SettingKind::kInteger, "", "of the next match; empty: drawn by the world", {}, 0},
+      out);
+  std::sort(out->settings.begin(), out->settings.end(),
+            [](const SettingSpec& a, const SettingSpec& b) { return a.name < b.name; });
+}
+
+void ReadOpponents(Reader* reader, const toml::table& root, GameDescription* out) {
+  const toml::table* opponents = reader->Table(root, "opponents", /*required=*/false);
+  if (opponents == nullptr) return;
+  reader->OnlyKeys(*opponents, "[opponents]", {"bots", "default_strength"});
+  out->bots = reader->Strings(*opponents, "bots");
+  if (opponents->get("default_strength") != nullptr) {
+    out->default_strength = reader->String(*opponents, "default_strength", true);
+  }
+}
+
+// Every template must expand: better now than in the middle of a night.
+void CheckTemplates(Reader* reader, const toml::table& root, const GameDescription& description) {
+  Substitutions values;
+  for (const SettingSpec& setting : description.settings) {
+    values[setting.name] = setting.default_value;
+  }
+  values["WORK"] = values["FOLDER"] = "/";
+  const auto check = [&](const toml::node* node, const std::string& text,
+                         const std::string& where) {
+    absl::StatusOr<std::string> expanded = Expand(text, values, where);
+    if (!expanded.ok()) reader->Fail(node, expanded.status().message());
+  };
+  for (const std::string& word : description.command) {
+    check(root["game"]["command"].node(), word, "'command'");
+  }
+  for (const auto& [name, value] : description.environment) {
+    check(root["environment"][name].node(), value, absl::StrCat("'", name, "'"));
+  }
+  for (const auto& [name, value] : description.render_environment) {
+    check(root["render"]["environment"][name].node(), value, absl::StrCat("'", name, "'"));
+  }
+  for (size_t i = 0; i < description.files.size(); ++i) {
+    check(root["file"][i].node(), description.files[i].template_text,
+          description.files[i].template_name);
+  }
+}
+
+uint64_t Mix(uint64_t value) {  // splitmix64
+  value += 0x9E3779B97F4A7C15ULL;
+  value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL;
+  return value ^ (value >> 31);
+}
+
+}  // namespace
+
+absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const std::string& file,
+                                                 const std::string& folder) {
+  const toml::parse_result parsed = toml::parse(std::string_view(text.data(), text.size()), file);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ":", error.source().begin.line,
+                     ": not valid TOML: ", std::string(error.description())));
+  }
+  const toml::table& root = parsed.table();
+  std::error_code error;
+  Reader reader(file, fs::absolute(folder, error).lexically_normal().string());
+  GameDescription out;
+  out.folder = reader.folder();
+  reader.OnlyKeys(
+      root, "the description",
+      {"game", "environment", "file", "clock", "render", "input", "settings", "opponents"});
+  ReadGame(&reader, root, &out);
+  if (const toml::table* table = reader.Table(root, "environment", /*required=*/false)) {
+    out.environment = reader.Variables(*table, "[environment]");
+  }
+  ReadFiles(&reader, root, &out);
+  ReadClock(&reader, root, &out);
+  ReadRender(&reader, root, &out);
+  ReadInput(&reader, root, &out);
+  ReadSettings(&reader, root, &out);
+  ReadOpponents(&reader, root, &out);
+  if (reader.ok()) CheckTemplates(&reader, root, out);
+  if (reader.ok() && ShimText(out, {}).size() > MIDLANE_TEXT_BYTES_MAX) {
+    reader.Fail(&root, absl::StrCat("the description holds more than ", MIDLANE_TEXT_BYTES_MAX,
+                                    " bytes for the shim: shorten it"));
+  }
+  if (!reader.ok()) return reader.status();
+  return out;
+}
+
+absl::StatusOr<GameDescription> ReadDescription(const std::string& folder) {
+  const std::string file = (fs::path(folder) / "game.toml").string();
+  std::ifstream in(file, std::ios::binary);
+  if (!in) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no readable description ", file, ": see envs/README.md"));
+  }
+  std::stringstream text;
+  text << in.rdbuf();
+  return ParseDescription(text.str(), file, folder);
+}
+
+absl::StatusOr<std::string> Expand(absl::string_view text, const Substitutions& values,
+                                   absl::string_view where) {
+  std::string out;
+  out.reserve(text.size());
+  size_t line = 1;
+  for (size_t at = 0; at < text.size();) {
+    if (absl::StartsWith(text.substr(at), "$${")) {
+      out += "${";
+      at += 3;
+      continue;
+    }
+    if (!absl::StartsWith(text.substr(at), "${")) {
+      line += text[at] == '\n';
+      out += text[at++];
+      continue;
+    }
+    const size_t end = text.find('}', at);
+    const std::string name(text.substr(at + 2, end == absl::string_view::npos ? 40 : end - at - 2));
+    const auto value = values.find(name);
+    if (end == absl::string_view::npos || value == values.end()) {
+      std::vector<std::string> known;
+      for (const auto& [key, unused] : values) known.push_back(key);
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, " line ", line, " asks for '${", name,
+                       end == absl::string_view::npos ? "' without an end" : "}'", ": known are ",
+                       absl::StrJoin(known, ", ")));
+    }
+    out += value->second;
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string ShimText(const GameDescription& description, const ShimOptions& options) {
+  std::string text;
+  const auto line = [&text](absl::string_view key, const auto& value) {
+    absl::StrAppend(&text, key, "=", value, "\n");
+  };
+  line("executable", description.executable);
+  line("adapter", description.adapter);
+  line("fallback", description.fallback_play ? "play" : "exit");
+  if (options.vanilla) line("vanilla", 1);
+  line("clock", description.virtual_clock ? "virtual" : "real");
+  // Games seed their random numbers from the clock, so each seed begins at another time.
+  line("clock_start_ns", kClockStartNs + Mix(options.seed) % kClockStartsMs * 1000000);
+  line("clock_step_us", description.clock_step_us);
+  line("clock_speed", Trimmed(options.speed));
+  line("seed", options.seed);
+  for (const std::string& call : description.render_skip) line("skip", call);
+  if (!description.frame_call.empty()) line("frame_call", description.frame_call);
+  line("render_every", options.render_every);
+  line("input", description.input_library);
+  for (const GameDescription::Keys& sequence : description.sequences) {
+    line(absl::StrCat("keys.", sequence.name), absl::StrJoin(sequence.keys, ","));
+  }
+  line("gap_polls", description.gap_polls);
+  if (options.announce) line("announce", 1);
+  return text;
+}
+
+std::string SettingsText(const Settings& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings) {
+    if (!value.empty()) absl::StrAppend(&text, name, "=", value, "\n");
+  }
+  return text;
+}
+
+}  // namespace midlane
