@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace midlane {
@@ -128,18 +129,17 @@ class TorchNetwork::Layers::RowsFunction
   }
 };
 
-// inputs [T, B, inputs], states [B, 2 H], starts [T, B] or undefined -> logits, values, states.
+// inputs [T, B, inputs], states [B, 2 H], starts [T, B] or none -> logits, values, states.
 class TorchNetwork::Layers::SequenceFunction
     : public torch::autograd::Function<TorchNetwork::Layers::SequenceFunction> {
  public:
   static variable_list forward(AutogradContext* context, const Layers* layers, Tensor inputs,
-                               Tensor states, Tensor starts, Tensor anchor) {
+                               Tensor states, std::optional<Tensor> starts, Tensor anchor) {
     const int64_t steps = inputs.size(0);
     const int64_t batch = inputs.size(1);
     const int64_t width = layers->lstm;
     const Tensor rows = inputs.reshape({steps * batch, inputs.size(2)});
-    const Tensor keep =
-        starts.defined() ? starts.eq(0).to(rows.scalar_type()).unsqueeze(2) : Tensor();
+    const Tensor keep = starts ? starts->eq(0).to(rows.scalar_type()).unsqueeze(2) : Tensor();
 
     variable_list saved = {rows};
     const Tensor features = layers->policy.Forward(rows, &saved);
@@ -371,8 +371,9 @@ TorchNetwork::Output TorchNetwork::ForwardSequence(const Tensor& inputs, const T
       states.defined()
           ? states
           : at::zeros({batch, static_cast<int64_t>(shape_.state_width())}, inputs.options());
-  const variable_list out =
-      Layers::SequenceFunction::apply(layers_.get(), inputs, initial, starts, anchor_);
+  const variable_list out = Layers::SequenceFunction::apply(
+      layers_.get(), inputs, initial, starts.defined() ? std::optional(starts) : std::nullopt,
+      anchor_);
   return {out[0], out[1], out[2]};
 }
 
