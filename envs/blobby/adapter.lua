@@ -361,11 +361,11 @@ end
 return {
   loaded = function(name, env)
     local shared = midlane.shared
-    if name:find("^scripts/") then
-      shared.scripts = (shared.scripts or "") .. name:match("^scripts/(.-)%.lua$") .. " "
+    if string.find(name, "^scripts/") then
+      shared.scripts = (shared.scripts or "") .. string.match(name, "^scripts/(.-)%.lua$") .. " "
       -- Some bots print a number each few frames, unbuffered.
       if midlane.settings().left then env.debug = function() end end
-    elseif name:find("^rules/") then
+    elseif string.find(name, "^rules/") then
       local settings = midlane.settings()
       if next(settings) == nil then return end
       if not shared.declared then

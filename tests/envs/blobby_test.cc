@@ -227,7 +227,9 @@ TEST_F(BlobbyTest, AResetInMidMatchBeginsAFreshMatch) {
       for (int step = 0; step < 40 + 100 * i && !world.Last(); ++step) {
         ASSERT_TRUE(world.Step(choose));
       }
-      if (world.Last()) ASSERT_TRUE(world.Reset({{"episode", episode}}));
+      if (world.Last()) {
+        ASSERT_TRUE(world.Reset({{"episode", episode}}));
+      }
       ASSERT_TRUE(world.Step(choose));
     }
   }
