@@ -1,13 +1,18 @@
 // Evaluate: plays matches of one agent's policy against scripted bots or another policy and counts.
 //
 // Fairness: every opponent is met equally often from both sides, with match seeds base, base + 1,
-// ...
-//   that are the same for every policy evaluated; a match that the frame limit cut is counted as
-//   cut, never as won; quick matches are not favoured (every started match is finished or cut).
-// Determinism: a match's actions are sampled from its seed alone, so a seed reproduces the match in
-// any
-//   process, whatever runs beside it.
+//   ... that are the same for every policy evaluated and for both sides; a match that the frame
+//   limit cut is counted as cut, never as won; quick matches are not favoured (every started match
+//   is finished or cut).
+// Determinism: a match's actions are sampled from its seed and side alone, so with a backend whose
+//   rows do not depend on their batch (the native one) a seed reproduces the match in any process,
+//   whatever runs beside it.
+// Settings: those of `env` and `settings`, and of each match: `seed`, who plays each side
+//   (docs/adapter_api.md), `frame_skip` where it is given, and `episode` = match where the
+//   environment has that choice.
 // Thread-safety: one thread.
+// Errors: InvalidArgument (options, a policy made for another environment, an unknown bot). A game
+//   that dies is restarted and its match played again, a few times; then its error is answered.
 #ifndef MIDLANE_ROLLOUT_EVALUATE_H_
 #define MIDLANE_ROLLOUT_EVALUATE_H_
 
@@ -47,17 +52,17 @@ struct EvaluationOptions {
 
 struct MatchRecord {
   uint64_t seed = 0;
-  int side = 0;                // agent index that the policy played
+  int side = 0;                // agent index of the evaluated side
   int outcome = 0;             // v1::MatchResult::Outcome
-  std::vector<float> metrics;  // Spec::metrics of the policy's side
-  uint64_t frames = 0;
-  uint64_t hash = 0;  // XXH3 of every observation and action of the match
+  std::vector<float> metrics;  // Spec::metrics of the evaluated side, at the match's end
+  uint64_t frames = 0;         // of the game, from the first timestep to the last
+  uint64_t hash = 0;           // XXH3 of every observation and action of the match
 };
 
 struct OpponentScore {
   std::string opponent;
-  std::vector<MatchRecord> matches;
-  uint64_t crashes = 0;  // games that died; their matches were played again
+  std::vector<MatchRecord> matches;  // sides alternate, seeds ascend
+  uint64_t crashes = 0;              // games that died; their matches were played again
   uint64_t won = 0, lost = 0, drawn = 0, cut = 0;
   double win_rate = 0, wilson_low = 0, wilson_high = 0;  // 95 %
 };

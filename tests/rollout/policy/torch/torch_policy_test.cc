@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
                       TestShape(100, {33}, {31, 32, 33}, 0, true, Activation::kRelu),
                       TestShape(700, {6}, {300, 129}), TestShape(8, {2, 2, 2, 2}, {17}, 0, false),
                       TestShape(22, {6}, {}, 1), TestShape(22, {6}, {64}, 16),
-                      TestShape(22, {6, 3}, {40}, 37), TestShape(16, {6}, {256}, 512)),
+                      TestShape(22, {6, 3}, {40}, 37), TestShape(16, {6}, {128}, 160)),
     [](const auto& test) {
       const NetworkShape& shape = test.param;
       std::string name = "in" + std::to_string(shape.inputs) + "_heads";
