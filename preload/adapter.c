@@ -18,6 +18,7 @@ static const char entry_key;      // -> lightuserdata of the state's entry
 static const char callbacks_key;  // -> the adapter's table
 static const char pending_key;    // -> {[chunk's function] = true}, weak keys
 
+__thread int midlane_adapter_running __attribute__((tls_model("initial-exec")));
 static char* text;
 static size_t text_bytes;
 static char chunk_name[128];  // "@folder/adapter.lua"
@@ -133,13 +134,21 @@ static int run_adapter(lua_State* L) {
   return 0;
 }
 
+// [-(nargs + 1), +(0 | 1), -] runs the shim's own Lua; no error leaves a protected call.
+static int guarded_pcall(lua_State* L, int nargs) {
+  midlane_adapter_running++;
+  int status = midlane_lua_pcall(L, nargs, 0, 0);
+  midlane_adapter_running--;
+  return status;
+}
+
 // [-0, +0, -]
 static void adapt(lua_State* L, struct midlane_state_entry* entry) {
   entry->adapted = true;
   if (!text) return;
   midlane_lua.lua_pushcclosure(L, run_adapter, 0);
   midlane_lua.lua_pushlightuserdata(L, entry);
-  if (midlane_lua_pcall(L, 1, 0, 0) != MIDLANE_LUA_OK) report_error(L);
+  if (guarded_pcall(L, 1) != MIDLANE_LUA_OK) report_error(L);
 }
 
 // [-0, +0, -] whether the function at absolute index `function` is a chunk that never ran.
@@ -225,7 +234,7 @@ void midlane_adapter_end(lua_State* L, const struct midlane_run* run, int status
     if (midlane_lua.lua_type(L, -1) == MIDLANE_TFUNCTION) {
       midlane_lua_pushstring(L, chunk->name);
       midlane_lua_registry_get(L, chunk);
-      if (midlane_lua_pcall(L, 2, 0, 0) != MIDLANE_LUA_OK) report_error(L);
+      if (guarded_pcall(L, 2) != MIDLANE_LUA_OK) report_error(L);
     } else {
       midlane_lua.lua_settop(L, -2);
     }
@@ -261,8 +270,7 @@ void midlane_adapter_inspect(lua_State* L) {
   const char* message = midlane_lua.lua_tolstring(L, -1, NULL);
   const char* name = chunk_name + 1;
   size_t length = strlen(name);
-  const char* at = strstr(message, name);
-  if (!at || at[length] != ':') return;
+  if (strncmp(message, name, length) != 0 || message[length] != ':') return;
   char copy[MIDLANE_ERROR_BYTES];
   snprintf(copy, sizeof(copy), "%s", message);
   midlane_fail(copy);

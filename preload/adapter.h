@@ -15,6 +15,10 @@
 extern "C" {
 #endif
 
+// True while the shim itself runs Lua on this thread (the adapter's load and its callbacks): what
+// the hooks see then is not the game's.
+extern __thread int midlane_adapter_running __attribute__((tls_model("initial-exec")));
+
 // A pending chunk's first run, between begin and end.
 struct midlane_run {
   struct midlane_state_entry* entry;
@@ -45,8 +49,8 @@ void midlane_adapter_end(lua_State* L, const struct midlane_run* run, int status
 bool midlane_adapter_resume(lua_State* L, int nargs, struct midlane_run* run);
 void midlane_adapter_resumed(lua_State* L, const struct midlane_run* run, int status);
 
-// [-0, +0, -] a protected call of the game failed with the message on top: fails the channel where
-// the error comes from the adapter.
+// [-0, +0, -] a protected call that the game made failed with the message on top: fails the channel
+// where the message begins with the adapter's name.
 void midlane_adapter_inspect(lua_State* L);
 
 #ifdef __cplusplus

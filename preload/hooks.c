@@ -20,12 +20,13 @@ static midlane_function demand(const char* name) {
 }
 
 // A static pointer `real` of the hook's own type.
-#define REAL(name)                                                                  \
-  static __typeof__(&name) real;                                                    \
-  if (__builtin_expect(real == NULL, 0)) {                                          \
-    __atomic_store_n(&real, (__typeof__(&name))demand(#name), __ATOMIC_RELAXED);    \
-  }                                                                                 \
-  const bool watched = __builtin_expect(midlane_watch != MIDLANE_WATCH_NOTHING, 0); \
+#define REAL(name)                                                                             \
+  static __typeof__(&name) real;                                                               \
+  if (__builtin_expect(real == NULL, 0)) {                                                     \
+    __atomic_store_n(&real, (__typeof__(&name))demand(#name), __ATOMIC_RELAXED);               \
+  }                                                                                            \
+  const bool watched =                                                                         \
+      __builtin_expect(midlane_watch != MIDLANE_WATCH_NOTHING, 0) && !midlane_adapter_running; \
   if (watched) midlane_hook_reached(MIDLANE_HOOK_##name)
 
 typedef void* (*lua_Alloc)(void*, void*, size_t, size_t);
@@ -129,7 +130,9 @@ EXPORT int lua_loadx(lua_State* L, lua_Reader reader, void* data, const char* na
   bool chunk = midlane_chunks_pending != 0 && midlane_adapter_begin(L, nargs, &first_run); \
   int status = run;                                                                        \
   if (__builtin_expect(chunk, 0)) midlane_adapter_end(L, &first_run, status);              \
-  if (__builtin_expect(status > MIDLANE_LUA_YIELD, 0)) midlane_adapter_inspect(L);         \
+  if (__builtin_expect(status > MIDLANE_LUA_YIELD, 0) &&                                   \
+      !midlane_lua_calls_itself(__builtin_return_address(0)))                              \
+    midlane_adapter_inspect(L);                                                            \
   return status
 
 EXPORT int lua_pcall(lua_State* L, int nargs, int nresults, int handler) {
@@ -175,6 +178,8 @@ EXPORT int lua_resume(lua_State* L, intptr_t second, intptr_t third, intptr_t fo
   bool chunk = midlane_adapter_resume(L, (int)(short_form ? second : third), &first_run);
   int status = real(L, second, third, fourth);
   if (chunk) midlane_adapter_resumed(L, &first_run, status);
-  if (status > MIDLANE_LUA_YIELD) midlane_adapter_inspect(L);
+  if (status > MIDLANE_LUA_YIELD && !midlane_lua_calls_itself(__builtin_return_address(0))) {
+    midlane_adapter_inspect(L);
+  }
   return status;
 }

@@ -2,6 +2,7 @@
 #include "preload/lua_api.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,12 +62,32 @@ static bool consider_object(const char* path, void* handle, void* data) {
   return true;
 }
 
+static int find_range(struct dl_phdr_info* info, size_t size, void* data) {
+  struct midlane_lua* lua = data;
+  uintptr_t inside = (uintptr_t)lua->lua_gettop;
+  uintptr_t begin = UINTPTR_MAX;
+  uintptr_t end = 0;
+  (void)size;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;
+    uintptr_t from = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    uintptr_t to = from + info->dlpi_phdr[i].p_memsz;
+    if (from < begin) begin = from;
+    if (to > end) end = to;
+  }
+  if (inside < begin || inside >= end) return 0;
+  lua->begin = begin;
+  lua->end = end;
+  return 1;
+}
+
 bool midlane_lua_resolve(void) {
   if (midlane_lua.dialect != MIDLANE_LUA_NONE) return true;
   struct midlane_lua found;
   memset(&found, 0, sizeof(found));
   midlane_visit_objects(consider_object, &found);
   if (found.dialect == MIDLANE_LUA_NONE) return false;
+  dl_iterate_phdr(find_range, &found);
   found.plugin = midlane_dlsym(RTLD_NEXT, "lua_newstate") == NULL;
   midlane_lua = found;
   return true;

@@ -104,6 +104,8 @@ struct midlane_lua {
   int registry_index;
   char library[256];  // file that holds Lua
   bool plugin;        // it is not among what the executable was linked with
+  uintptr_t begin;    // its memory: [begin, end)
+  uintptr_t end;
 #define MIDLANE_LUA_FIELD(result, name, parameters) result(*name) parameters;
   MIDLANE_LUA_REQUIRED(MIDLANE_LUA_FIELD)
   MIDLANE_LUA_OPTIONAL(MIDLANE_LUA_FIELD)
@@ -114,6 +116,11 @@ extern struct midlane_lua midlane_lua;  // dialect NONE until resolved
 
 // Looks for Lua in the loaded objects and fills midlane_lua. True where it is (already) filled.
 bool midlane_lua_resolve(void);
+
+// True where a call comes from Lua itself (lua's own pcall, require, ...), by its return address.
+static inline bool midlane_lua_calls_itself(const void* return_address) {
+  return (uintptr_t)return_address - midlane_lua.begin < midlane_lua.end - midlane_lua.begin;
+}
 
 // Name as in midlane_announcement.dialect.
 const char* midlane_lua_dialect_name(enum midlane_dialect dialect);

@@ -39,7 +39,6 @@ static midlane_function choice(uint32_t index) {
   return skipped[index] && !draws ? (midlane_function)no_op : real_of(index);
 }
 
-// Slow-path entries are kept as they are until their first call.
 static void retarget(void) {
   for (uint32_t i = 0; i < MIDLANE_RENDER_COUNT; i++) {
     if (skipped[i] && i != frame_call) midlane_render_target[i] = choice(i);
@@ -49,6 +48,9 @@ static void retarget(void) {
 bool midlane_render_configure(const struct midlane_description* description, char* error,
                               size_t error_bytes) {
   uint32_t index = 0;
+  memset(skipped, 0, sizeof(skipped));
+  frame_call = kNoFrameCall;
+  frames = 0;
   for (int i = 0; i < description->skips; i++) {
     if (!find(description->skip[i], &index)) {
       snprintf(
@@ -70,6 +72,7 @@ bool midlane_render_configure(const struct midlane_description* description, cha
   }
   render_every = description->render_every;
   draws = render_every != 0;
+  memcpy(midlane_render_target, midlane_render_slow_path, sizeof(midlane_render_target));
   return true;
 }
 

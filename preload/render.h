@@ -25,8 +25,9 @@ enum midlane_render_index {
   MIDLANE_RENDER_COUNT,
 };
 
-// Where each symbol jumps; hooks without assembler (tests) may read it.
+// Where each symbol jumps, and each symbol's way to midlane_render_pick (render_*.S).
 extern midlane_function midlane_render_target[MIDLANE_RENDER_COUNT];
+extern const midlane_function midlane_render_slow_path[MIDLANE_RENDER_COUNT];
 
 // Applies the description's skip list. False with a sentence where it names an unknown call.
 bool midlane_render_configure(const struct midlane_description* description, char* error,

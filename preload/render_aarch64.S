@@ -59,16 +59,21 @@ midlane_slow_\name:
 #include "preload/render_names.h"
 #undef RENDER
 
-        .section .data.rel.local, "aw"
-        .globl  midlane_render_target
-        .hidden midlane_render_target
-        .type   midlane_render_target, %object
+        .macro  RENDER_TABLE name
+        .globl  \name
+        .hidden \name
+        .type   \name, %object
         .balign 64
-midlane_render_target:
+\name:
 #define RENDER(name) .quad midlane_slow_##name
 #include "preload/render_names.h"
 #undef RENDER
-        .size   midlane_render_target, .-midlane_render_target
+        .size   \name, .-\name
+        .endm
+
+        .section .data.rel.local, "aw"
+        RENDER_TABLE midlane_render_target
+        RENDER_TABLE midlane_render_slow_path
 #endif
 
         .section .note.GNU-stack, "", %progbits
