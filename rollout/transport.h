@@ -8,10 +8,12 @@
 // Thread-safety: WorkerTransport: one thread. LearnerTransport: Receive, Grant, Publish and the
 //   counters may be called from any thread; its I/O runs on threads of its own.
 // Errors: AlreadyExists (port or path in use, with the address), Unavailable (peer gone),
-//   DeadlineExceeded, DataLoss (hash), FailedPrecondition (refused by the learner: says why).
+//   DeadlineExceeded, DataLoss (hash), FailedPrecondition (refused by the learner: says why),
+//   NotFound (a version that is not or no longer served), Cancelled (WorkerTransportOptions.stop).
 #ifndef MIDLANE_ROLLOUT_TRANSPORT_H_
 #define MIDLANE_ROLLOUT_TRANSPORT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -40,7 +42,9 @@ class Frame {
 struct WorkerTransportOptions {
   std::string learner;  // "tcp://HOST:PORT" or "ipc://PATH"
   v1::Hello hello;      // sent on connecting and after a learner restart
+  // Longest wait for the learner: for its Welcome, its return after it went away, and weights.
   absl::Duration timeout = absl::Seconds(30);
+  const std::atomic<bool>* stop = nullptr;  // ends waits with Cancelled once it is true
 };
 
 class WorkerTransport {
@@ -49,11 +53,13 @@ class WorkerTransport {
   static absl::StatusOr<std::unique_ptr<WorkerTransport>> Connect(WorkerTransportOptions options);
   virtual ~WorkerTransport() = default;
 
-  // Takes in what has come, without blocking beyond `wait`: credits, the newest notice.
+  // Takes in what has come, without blocking beyond `wait`: credits, the newest notice. While the
+  // learner is away there is no credit; Unavailable once it stayed away for `timeout`.
   virtual absl::Status Poll(absl::Duration wait) = 0;
   virtual uint64_t credits() const = 0;
   // The newest notice, or null before the first. Changes only in Poll.
   virtual const v1::Notice* notice() const = 0;
+  virtual uint64_t notices() const = 0;  // came so far
 
   // Ships a chunk and spends a credit; the payload is sent without a copy.
   // REQUIRES: credits() > 0.
@@ -88,11 +94,13 @@ class LearnerTransport {
   virtual std::string address() const = 0;  // with the real port
   virtual std::string weights_address() const = 0;
 
-  // The next chunk, result, report or goodbye; hello and credits are handled inside.
+  // The next chunk, result, report or goodbye; hello and credits are handled inside. Chunks are not
+  // looked into (ParseChunk checks them) but come only from the worker that their header names.
+  // DeadlineExceeded at the timeout.
   virtual absl::StatusOr<Received> Receive(absl::Duration timeout) = 0;
 
-  // Gives `worker` credit back after its chunk was trained on or dropped. Credits of workers that
-  // vanished are dealt to the others.
+  // Gives credit back after chunks of `worker` were trained on or dropped; it is dealt to the
+  // workers that hold least. Credits of workers that vanished are dealt to the others.
   virtual void Grant(uint64_t worker, uint32_t chunks) = 0;
 
   // Serves `blob` as `version` and keeps it until Retire.

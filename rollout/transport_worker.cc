@@ -66,6 +66,7 @@ class ZmqWorkerTransport final : public WorkerTransport {
     }
     lost_since_ = Clock::now();
     while (!joined_) {
+      if (stopped()) return absl::CancelledError("transport: stopped while joining");
       if (absl::Status status = Poll(absl::Milliseconds(200)); !status.ok()) return status;
     }
     cache_ = WeightsCache::Open(options_.learner);
@@ -96,6 +97,7 @@ class ZmqWorkerTransport final : public WorkerTransport {
 
   uint64_t credits() const override { return credits_; }
   const v1::Notice* notice() const override { return notice_ ? &*notice_ : nullptr; }
+  uint64_t notices() const override { return notices_; }
 
   absl::Status SendChunk(const v1::ChunkHeader& header, MutableChunk::Payload payload) override {
     if (credits_ == 0) {
@@ -143,6 +145,10 @@ class ZmqWorkerTransport final : public WorkerTransport {
       return absl::InvalidArgumentError(absl::StrCat("weights version ", version, " has ", bytes,
                                                      " bytes, the limit is ", kWeightsBytesMax));
     }
+    if (!joined_) {
+      return absl::UnavailableError(absl::StrCat("weights version ", version, ": the learner at ",
+                                                 options_.learner, " is away"));
+    }
     absl::StatusOr<std::unique_ptr<Frame>> frame;
     for (int attempt = 0; attempt < kDownloadAttempts; ++attempt) {
       frame = cache_->Get(
@@ -154,6 +160,8 @@ class ZmqWorkerTransport final : public WorkerTransport {
   }
 
  private:
+  bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
+
   void TakeMonitorEvents() {
     Part event, address;
     while (monitor_.Receive(&event)) {
@@ -206,8 +214,10 @@ class ZmqWorkerTransport final : public WorkerTransport {
         if (joined_) credits_ += inbox_.credit().chunks();
         return joined_;
       case v1::FromLearner::kNotice:
-        if (joined_) notice_ = inbox_.notice();
-        return joined_;
+        if (!joined_) return false;
+        notice_ = inbox_.notice();
+        ++notices_;
+        return true;
       case v1::FromLearner::kRefusal:
         refusal_ = inbox_.refusal().reason();
         return true;
@@ -260,6 +270,7 @@ class ZmqWorkerTransport final : public WorkerTransport {
                                 {monitor_.get(), 0, ZMQ_POLLIN, 0}};
       zmq_poll(items, 2, 1000);
       TakeMonitorEvents();
+      if (stopped()) return absl::CancelledError("transport: stopped while fetching weights");
       if (!joined_ || Clock::now() > deadline) {
         return absl::UnavailableError(absl::StrCat("weights version ", version, ": the learner at ",
                                                    weights_address_,
@@ -297,6 +308,7 @@ class ZmqWorkerTransport final : public WorkerTransport {
   uint64_t produced_ = 0;
   v1::FromLearner inbox_;
   std::optional<v1::Notice> notice_;
+  uint64_t notices_ = 0;
   std::unique_ptr<WeightsCache> cache_;
 };
 

@@ -2,14 +2,23 @@
 // newest policy, and ships each learning agent's experience as chunks.
 //
 // Data flow:  games --doorbell--> batch --Policy--> sampler --> slots --> games
-//                                   \--> MutableChunk --credits--> WorkerTransport --> learner
-//   Worlds are split into two groups, so that one group's games run while the other's batch is in
-//   the network. Opponents come from the newest Notice: LATEST plays every side and learns from
+//                                   \--> Recorder --credits--> WorkerTransport --> learner
+//   A batch begins as soon as a group's worth of worlds (games / groups) is ready, so that with two
+//   groups one half's games run while the other half is in the network. A world that is late is not
+//   waited for. Opponents come from the newest Notice: LATEST plays every side and learns from
 //   every side; PAST sides act with another Policy; SCRIPTED sides are the game's own bots.
+// Experience: exact to the timestep. A terminated step has no bootstrap, a truncated one the value
+// of
+//   the final observation, a chunk that goes on the value of the next one. Nothing is generated
+//   without credit: a finished chunk that may not be sent stops the games until it may.
+// Faults: a game that dies is restarted with another seed, counted, and plays its match again. Its
+//   agents' complete timesteps are shipped, bootstrapped from the pending step's value; the pending
+//   step itself never happened. A learner that went away is waited for.
 // Thread-safety: Run on one thread; Stop from any thread or a signal handler.
-// Errors: Run answers when stopped (OK) or when it cannot go on (the learner refused, no game can
-// be
-//   started). A game that dies is restarted and counted; what it had in hand is dropped unproduced.
+// Errors: Create: InvalidArgument (options, by field), or why no game can be started. Run answers
+//   when stopped (OK) or when it cannot go on: FailedPrecondition (the learner refused),
+//   Unavailable (no learner for a minute), DataLoss (weights), or the error of a world that failed
+//   more than restarts_max times in a row.
 #ifndef MIDLANE_ROLLOUT_WORKER_H_
 #define MIDLANE_ROLLOUT_WORKER_H_
 
