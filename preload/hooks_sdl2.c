@@ -42,19 +42,27 @@ EXPORT void SDL_Delay(uint32_t ms) {
 
 EXPORT int SDL_PollEvent(void* event) {
   MIDLANE_REAL(SDL_PollEvent, int (*)(void*));
-  if (midlane_input_active && !midlane_input_poll()) return 0;
-  return real_SDL_PollEvent(event);
+  if (!midlane_input_active) return real_SDL_PollEvent(event);
+  int got = midlane_input_poll() ? real_SDL_PollEvent(event) : 0;
+  if (!got) midlane_input_drained();
+  return got;
 }
 
 EXPORT int SDL_WaitEvent(void* event) {
   MIDLANE_REAL(SDL_WaitEvent, int (*)(void*));
-  if (midlane_input_active) midlane_input_poll();
+  if (midlane_input_active) {
+    midlane_input_poll();
+    midlane_input_drained();
+  }
   return real_SDL_WaitEvent(event);
 }
 
 EXPORT int SDL_WaitEventTimeout(void* event, int timeout_ms) {
   MIDLANE_REAL(SDL_WaitEventTimeout, int (*)(void*, int));
-  if (midlane_input_active) midlane_input_poll();
+  if (midlane_input_active) {
+    midlane_input_poll();
+    midlane_input_drained();
+  }
   if (!midlane_clock.virtual_time || timeout_ms <= 0 || !midlane_clock_owner) {
     return real_SDL_WaitEventTimeout(event, timeout_ms);
   }

@@ -2,7 +2,8 @@
 //
 // Purpose: games that begin in a menu, and matches that begin from one. One library knows how to
 //   give keys: SDL2 (input_sdl2.c). Keys go through the game's own event queue, one press and
-//   release at a time with gap_polls event polls between, so that each menu sees each key.
+//   release at a time with gap_polls polls of an empty queue between, so that each menu sees each
+//   key: games empty the queue once a frame, and a window's own events come in bursts.
 // Thread-safety: play and quit from any thread that runs Lua; polled on the game's event thread.
 #ifndef MIDLANE_PRELOAD_INPUT_H_
 #define MIDLANE_PRELOAD_INPUT_H_
@@ -30,6 +31,9 @@ void midlane_input_quit(void);
 // In the hooks of the game's event polls. poll: true where the real poll must be made.
 extern bool midlane_input_active;
 bool midlane_input_poll(void);
+
+// After a poll that found no event.
+void midlane_input_drained(void);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -132,14 +132,10 @@ bool midlane_input_poll(void) {
     quit_wanted = false;
     push(&event);
   }
-  if (__builtin_expect(head != tail, 0) && real_polls == 0) {
-    if (polls_to_next_key > 0) {
-      polls_to_next_key--;
-    } else {
-      press(waiting[tail % kWaitingMax]);
-      tail++;
-      polls_to_next_key = description->gap_polls;
-    }
+  if (__builtin_expect(head != tail, 0) && real_polls == 0 && polls_to_next_key == 0) {
+    press(waiting[tail % kWaitingMax]);
+    tail++;
+    polls_to_next_key = description->gap_polls;
   }
   if (!thin) {
     if (real_polls > 0) real_polls--;
@@ -152,4 +148,8 @@ bool midlane_input_poll(void) {
   if (polls_to_real-- > 0) return false;
   polls_to_real = kRealPollEvery - 1;
   return true;
+}
+
+void midlane_input_drained(void) {
+  if (__builtin_expect(polls_to_next_key > 0, 0)) polls_to_next_key--;
 }
