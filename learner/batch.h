@@ -62,6 +62,7 @@ struct BatchChunk {
   uint32_t opponent = 0;
   uint32_t first = 0;
   uint32_t steps = 0;
+  bool credit_returned = false;  // its worker has the credit back already
 };
 
 struct Batch {

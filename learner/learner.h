@@ -13,7 +13,9 @@
 // Ownership: a run folder belongs to one learner at a time (a lock file, refused in words).
 // Files of a run folder: config.toml (by deploy), checkpoint.mdl, checkpoint-VERSION.mdl (kept
 // ones),
-//   metrics.jsonl (one line an iteration), tensorboard/, learner.address, learner.lock.
+//   metrics.jsonl (metrics.h), tensorboard/, learner.address (one line, the address that workers
+//   connect to; written once the learner listens, removed when it ends), learner.version (the last
+//   published), learner.lock.
 // Errors: InvalidArgument (options, foreign checkpoint), DataLoss (corrupt checkpoint),
 //   AlreadyExists (second learner, port in use), ResourceExhausted (disk full: the run goes on with
 //   the old checkpoint and says so, and ends with this error if it never could write one).
@@ -85,8 +87,11 @@ struct LearnerOptions {
   std::string device = "cpu";      // "cpu", "cuda", "cuda:N"
   std::string wire_dtype = "f32";  // "f32" or "bf16"
   uint32_t threads = 1;            // of torch's pool
-  uint32_t credits_total = 0;      // chunks in flight; 0: 1.5 iterations' worth
-  uint32_t chunk_steps = 256;      // what workers ship, for the credit arithmetic
+  // "native": an MLP on a CPU without libtorch; "torch": any network; "auto": native where it can
+  // and is the faster one (small networks).
+  std::string engine = "auto";
+  uint32_t credits_total = 0;  // chunks in flight; 0: 1.5 iterations' worth
+  uint32_t chunk_steps = 256;  // what workers ship, for the credit arithmetic
   uint64_t seed = 1;
   NetworkConfig network;
   PpoOptions ppo;
@@ -99,6 +104,9 @@ struct LearnerOptions {
   double target_win_rate = 0;     // stop when every scripted opponent's recent win rate is above
   std::string config_text;        // kept in the checkpoint, so that a run describes itself
 };
+
+// InvalidArgument names the option that is out of its limits or does not fit the spec.
+absl::Status ValidateLearnerOptions(const Spec& spec, const LearnerOptions& options);
 
 class Learner {
  public:

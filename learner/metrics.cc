@@ -180,9 +180,11 @@ absl::Status MetricsLog::Start(bool resumed, uint64_t version, uint64_t iteratio
 }
 
 absl::Status MetricsLog::Iteration(const IterationMetrics& metrics) {
-  absl::Status status = lines_->Append(IterationJson(metrics, "iteration", "") + "\n");
-  status.Update(tensorboard_->Add(metrics.timesteps, IterationScalars(metrics)));
-  return status;
+  return lines_->Append(IterationJson(metrics, "iteration", "") + "\n");
+}
+
+absl::Status MetricsLog::TensorBoard(const IterationMetrics& metrics) {
+  return tensorboard_->Add(metrics.timesteps, IterationScalars(metrics));
 }
 
 absl::Status MetricsLog::Warning(const std::string& text) {

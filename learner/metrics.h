@@ -3,10 +3,11 @@
 //
 // Lines, by "event":
 //   "start"      resumed (bool), version, iteration, timesteps, seconds; once for each process
-//   "iteration"  one for each iteration; the keys below
+//   "iteration"  one for each iteration, but at most ten a second: figures of training are those of
+//                its last iteration, sums and rates are over all since the line before
 //   "warning"    text: a checkpoint that could not be written, a lost worker
 //   "stop"       reason, and the keys of an iteration with the final counts
-// Keys of an iteration (units in the names; rates are over this iteration):
+// Keys (units in the names):
 //   wall_time (Unix), iteration, version, timesteps (trained, total), seconds (of training, over
 //   all resumes), timesteps_per_s, decisions_per_s (made by workers), game_speed (multiple of real
 //   time), staleness_mean, staleness_max (versions), sample_reuse (times a timestep is trained on),
@@ -15,7 +16,8 @@
 //   reward {TERM: per timestep}, reward_weight {TERM: present weight}, reward_total (weighted, per
 //   timestep), episodes {ended, truncated, length_mean},
 //   opponents [{id, name, kind, probability, quality (past), matches, won, lost, drawn, cut,
-//     recent_matches, recent_win_rate, recent_frames, metrics {NAME: mean over recent matches}}],
+//     recent_matches, recent_win_rate, recent_frames, metrics {NAME: mean over recent matches}}]
+//     (past versions only in one line each ten seconds),
 //   time {receive, train, publish, checkpoint, other}: shares of the learner's time, summing to 1
 //   workers {count, games, policy, credit, other: shares of the workers' time; restarts,
 //     lost, resident_bytes, last_error},
@@ -91,6 +93,7 @@ class MetricsLog {
   absl::Status Start(bool resumed, uint64_t version, uint64_t iteration, uint64_t timesteps,
                      double seconds);
   absl::Status Iteration(const IterationMetrics& metrics);
+  absl::Status TensorBoard(const IterationMetrics& metrics);
   absl::Status Warning(const std::string& text);
   absl::Status Stop(const IterationMetrics& metrics, const std::string& reason);
 
