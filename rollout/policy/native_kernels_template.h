@@ -113,14 +113,25 @@ struct Kernels {
         sums[r][v] = Load((start != nullptr ? start : y + r * y_stride) + v * kWidth);
       }
     }
+    const auto weight = [&](uint32_t k, int v) {
+      return Load(weights + v / kVectors * panel_floats + size_t{k} * kPanel +
+                  v % kVectors * kWidth);
+    };
     for (uint32_t k = 0; k < in; ++k) {
+      // The fewer of the two, weights or inputs, stay in registers; the others pass one by one.
+      if constexpr (kRows > kPanels * kVectors) {
 #pragma GCC unroll 8
-      for (int p = 0; p < kPanels; ++p) {
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-          const Float w = Load(weights + p * panel_floats + size_t{k} * kPanel + v * kWidth);
+        for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+          for (int v = 0; v < kPanels * kVectors; ++v) {
+            sums[r][v] += weight(k, v) * x[r * x_stride + k];
+          }
+        }
+      } else {
+#pragma GCC unroll 16
+        for (int v = 0; v < kPanels * kVectors; ++v) {
 #pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) sums[r][p * kVectors + v] += w * x[r * x_stride + k];
+          for (int r = 0; r < kRows; ++r) sums[r][v] += weight(k, v) * x[r * x_stride + k];
         }
       }
     }
