@@ -299,8 +299,8 @@ absl::Status RolloutWorker::Join() {
 absl::Status RolloutWorker::Run() {
   absl::Status status = Join();
   while (status.ok() && !stop_.load() && policy_->version() == 0) {
-    status = transport_->Poll(kWait);
-    if (status.ok()) status = LoadNewest();
+    status = LoadNewest();
+    if (status.ok() && policy_->version() == 0) status = transport_->Poll(kWait);
   }
   begun_ = next_report_ = Clock::now();
   stopwatch_ = Stopwatch();
