@@ -2,8 +2,13 @@
 // Skipped where the game is not installed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -24,7 +29,12 @@ class BlobbyTest : public testing::Test {
   }
 };
 
-EnvOptions Blobby(uint64_t seed = 1) { return EnvOptions{.name = "blobby", .seed = seed}; }
+EnvOptions Blobby(uint64_t seed = 1) {
+  EnvOptions options;
+  options.name = "blobby";
+  options.seed = seed;
+  return options;
+}
 
 // Points and ends of one match as an agent was told them.
 struct Match {
@@ -281,6 +291,58 @@ TEST_F(BlobbyTest, WithoutASeedMatchesDifferAndTheWorldsSeedReproducesThem) {
   EXPECT_EQ(play(1), one);
   EXPECT_NE(one[0], one[1]);
   EXPECT_NE(play(2), one);
+}
+
+// A private X server without a screen; display() is empty where there is none.
+class XServer {
+ public:
+  XServer() {
+    int fds[2];
+    if (!std::filesystem::exists("/usr/bin/Xvfb") || pipe(fds) != 0) return;
+    pid_ = fork();
+    if (pid_ == 0) {
+      close(fds[0]);
+      const std::string fd = std::to_string(fds[1]);
+      execl("/usr/bin/Xvfb", "Xvfb", "-displayfd", fd.c_str(), "-screen", "0", "800x600x24",
+            nullptr);
+      _exit(127);
+    }
+    close(fds[1]);
+    char digit;
+    while (pid_ > 0 && read(fds[0], &digit, 1) == 1 && digit != '\n') number_ += digit;
+    close(fds[0]);
+  }
+  ~XServer() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+  std::string display() const { return number_.empty() ? "" : ":" + number_; }
+
+ private:
+  pid_t pid_ = -1;
+  std::string number_;
+};
+
+// Drawn or not, the match is the same; menus are passed in a window too.
+TEST_F(BlobbyTest, AWatchedMatchIsTheSameMatch) {
+  const XServer server;
+  if (server.display().empty()) GTEST_SKIP() << "Xvfb is missing: apt-get install xvfb";
+  auto play = [](uint32_t render_every) {
+    EnvOptions options = Blobby();
+    options.render_every = render_every;
+    World world(options);
+    std::vector<uint64_t> hashes;
+    for (const char* bot : {"reduced", "com_11"}) {
+      if (!world.ok()) break;
+      const Settings settings = {{"right", bot}, {"seed", "5"}, {"points_to_win", "1"}};
+      hashes.push_back(PlayMatch(&world, settings, RandomChooser(6, 4)).hash);
+    }
+    return hashes;
+  };
+  const std::vector<uint64_t> unseen = play(0);
+  setenv("DISPLAY", server.display().c_str(), 1);
+  EXPECT_EQ(play(10), unseen);
 }
 
 TEST_F(BlobbyTest, HundredMatchesInOneProcess) {
