@@ -112,7 +112,7 @@ std::string EncodeLeague(const LeagueState& league) {
 absl::Status DecodeLeague(std::string_view bytes, LeagueState* league) {
   ByteReader in(bytes);
   league->next_id = in.Get<uint32_t>("next_id");
-  const uint64_t count = in.GetCount("entries", 4 + 4 + 8 * 7 + 8 * 5);
+  const uint64_t count = in.GetCount("entries", 2 * 4 + 3 * 8 + 2 * 8 + 8 + 5 * 8);
   for (uint64_t i = 0; i < count; ++i) {
     LeagueEntry entry;
     entry.id = in.Get<uint32_t>("id");
