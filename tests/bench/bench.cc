@@ -66,7 +66,8 @@ void Print(const Row& row) {
   if (row.kind == Bound::kAtLeast) verdict = ratio >= row.bound ? "holds" : "short";
   const char* sign = row.kind == Bound::kAtMost ? "<=" : row.kind == Bound::kAtLeast ? ">=" : "";
   char bound[32] = "-";
-  if (row.kind != Bound::kInformation) std::snprintf(bound, sizeof(bound), "%s%.6g", sign, row.bound);
+  if (row.kind != Bound::kInformation)
+    std::snprintf(bound, sizeof(bound), "%s%.6g", sign, row.bound);
   char primitive[32] = "-";
   if (!row.primitive.empty()) {
     std::snprintf(primitive, sizeof(primitive), "%.4g", Median(row.primitive));

@@ -1,8 +1,9 @@
 // What every benchmark program shares: rows of the table that tests/bench/run prints, medians over
 // interleaved repeats, and the bare futex ping-pong that exchanges are held against.
 //
-// A row compares what was measured with a bare primitive measured in the same run, repeat by repeat;
-// its ratio is the median over the repeats, so that a machine whose speed drifts misleads less.
+// A row compares what was measured with a bare primitive measured in the same run, repeat by
+// repeat; its ratio is the median over the repeats, so that a machine whose speed drifts misleads
+// less.
 #ifndef MIDLANE_TESTS_BENCH_BENCH_H_
 #define MIDLANE_TESTS_BENCH_BENCH_H_
 
@@ -16,11 +17,11 @@ namespace midlane::bench {
 enum class Bound { kAtMost, kAtLeast, kInformation };
 
 struct Row {
-  std::string name;
-  std::string unit;
-  std::string primitive_name;      // what the primitive is, in words
-  std::vector<double> measured;    // one a repeat
-  std::vector<double> primitive;   // one a repeat; empty: the bound is on the measured value
+  std::string name = {};
+  std::string unit = {};
+  std::string primitive_name = {};     // what the primitive is, in words
+  std::vector<double> measured = {};   // one a repeat
+  std::vector<double> primitive = {};  // one a repeat; empty: the bound is on the measured value
   double bound = 0;
   Bound kind = Bound::kInformation;
 };

@@ -1,6 +1,7 @@
 // The experience path and the weights path against bare ZeroMQ, sockets and maps.
 //
-// experience_*: a worker process builds chunks from filled arrays (MutableChunk::Finish, hash included) and
+// experience_*: a worker process builds chunks from filled arrays (MutableChunk::Finish, hash
+// included) and
 //   ships them by credit; this process receives, parses and checks them and grants the credit
 //   back. Primitive: zero-copy ZeroMQ PUSH to PULL of frames of the same sizes between the same two
 //   processes, nothing looked at. Expected cost beside the primitive: one copy and two XXH3 passes.
@@ -164,7 +165,8 @@ double RawBytesPerSecond(size_t payload, size_t envelope, uint64_t messages) {
     for (uint64_t i = 0; i < messages; ++i) {
       zmq_send(socket, head.data(), head.size(), ZMQ_SNDMORE);
       zmq_msg_t message;
-      zmq_msg_init_data(&message, buffer.data(), payload, [](void*, void*) {}, nullptr);
+      zmq_msg_init_data(
+          &message, buffer.data(), payload, [](void*, void*) {}, nullptr);
       zmq_msg_send(&message, socket, 0);
     }
     zmq_close(socket);
@@ -229,7 +231,8 @@ double LoopbackTransferSeconds(const std::string& blob) {
   where.sin_family = AF_INET;
   where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof(where);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&where), length) != 0 || listen(listener, 1) != 0 ||
+  if (bind(listener, reinterpret_cast<sockaddr*>(&where), length) != 0 ||
+      listen(listener, 1) != 0 ||
       getsockname(listener, reinterpret_cast<sockaddr*>(&where), &length) != 0) {
     Fail("loopback socket");
   }
@@ -284,7 +287,8 @@ double MapsSeconds(const std::string& blob) {
 }
 
 void WeightsRow() {
-  Row row{.name = "weights_fanout_32MB", .unit = "ms", .primitive_name = "transfer + XXH3 + 8 maps"};
+  Row row{
+      .name = "weights_fanout_32MB", .unit = "ms", .primitive_name = "transfer + XXH3 + 8 maps"};
   row.bound = 1.5;
   row.kind = Bound::kAtMost;
   std::string blob(kWeightsBytes, '\0');
