@@ -31,7 +31,10 @@ absl::Status Left() { return absl::CancelledError("the request's own client is g
 
 World::World(WorldOptions options, WorldEnvFactory factory, Settings settings,
              std::function<void(absl::Status)> started)
-    : options_(std::move(options)), factory_(std::move(factory)), settings_(std::move(settings)) {
+    : options_(std::move(options)),
+      factory_(std::move(factory)),
+      created_settings_(std::move(settings)),
+      settings_(created_settings_) {
   thread_ = std::thread(&World::Run, this, std::move(started));
 }
 
@@ -41,16 +44,11 @@ World::~World() {
 }
 
 absl::Status World::Start() {
-  Settings settings;
-  {
-    absl::MutexLock lock(&mu_);
-    settings = settings_;
-  }
-  absl::StatusOr<std::unique_ptr<Env>> env = factory_(settings, options_.seed);
+  absl::StatusOr<std::unique_ptr<Env>> env = factory_(created_settings_, options_.seed);
   if (!env.ok()) return env.status();
   absl::StatusOr<AgentSpecs> specs = AgentSpecs::Make((*env)->spec());
   if (!specs.ok()) return specs.status();
-  absl::Status status = (*env)->Reset(settings);
+  absl::Status status = (*env)->Reset(created_settings_);
   if (status.ok()) status = (*env)->Wait(options_.env_timeout);
   if (!status.ok()) return status;
   absl::MutexLock lock(&mu_);
@@ -375,7 +373,7 @@ void World::QueueWorldReset(WorldReset reset, Finished* finished) {
 
 void World::TryWorldReset(Finished* finished) {
   if (!reset_ || reset_->begun || busy_) return;
-  Settings merged = settings_;
+  Settings merged = created_settings_;
   for (const auto& [name, value] : reset_->settings) merged[name] = value;
   std::vector<std::optional<Snapshot>> snapshots(seats_.size());
   for (size_t i = 0; i < seats_.size() && broken_.ok(); ++i) {
@@ -670,6 +668,11 @@ absl::Status World::Describe(midlane::bridge::v1::DescribeWorldResponse* respons
     auto* mask = response->add_masks();
     mask->set_observation(spec.tensors[head.mask_tensor].name);
     mask->set_action(head.name);
+  }
+  for (const TensorSpec& tensor : spec.tensors) {
+    auto* bounds = response->add_bounds();
+    bounds->set_minimum(tensor.minimum);
+    bounds->set_maximum(tensor.maximum);
   }
   for (const std::string& term : spec.terms) response->add_terms(term);
   for (const std::string& metric : spec.metrics) response->add_metrics(metric);

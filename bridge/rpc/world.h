@@ -89,7 +89,8 @@ class World {
             Completion* completion);
   void Reset(Ticket ticket, const wire::ResetRequest& request, wire::EnvironmentResponse* response,
              Completion* completion);
-  // `ticket`: the caller's, or 0.
+  // `ticket`: the caller's, or 0. Settings that are not named go back to what they were created
+  // with.
   void ResetWorld(Ticket ticket, const Settings& settings, wire::EnvironmentResponse* response,
                   Completion* completion);
 
@@ -177,6 +178,7 @@ class World {
 
   const WorldOptions options_;
   const WorldEnvFactory factory_;
+  const Settings created_settings_;
 
   absl::Mutex mu_;
   absl::CondVar wake_;

@@ -1,0 +1,421 @@
+#include "bridge/rpc/grpc_env.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "bridge/make_env.h"
+#include "bridge/rpc/address.h"
+#include "bridge/rpc/client_stream.h"
+#include "bridge/rpc/remote_spec.h"
+
+namespace midlane::rpc {
+namespace {
+
+constexpr char kTlsDir[] = "MIDLANE_TLS_DIR";
+constexpr absl::Duration kWaitSlice = absl::Seconds(1);
+// Between two looks whether ResetWorld has begun, while an agent is running.
+constexpr absl::Duration kCutPoll = absl::Milliseconds(2);
+// An action id that no environment has: a step with it is refused where the agent runs, and
+// answered INTERRUPTED where its sequence was cut, so that it never moves the world.
+constexpr uint64_t kNoAction = ~uint64_t{0};
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat("'", path, "' cannot be read: let $", kTlsDir,
+                                            " name a folder that `midlane keys` made"));
+  }
+  return text;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(bool tls) {
+  if (!tls) return grpc::InsecureChannelCredentials();
+  const char* folder = std::getenv(kTlsDir);
+  if (folder == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "grpc+tls:// needs $", kTlsDir, ": the folder with ca.pem, client.pem and client.key"));
+  }
+  const absl::StatusOr<std::string> ca = ReadFile(absl::StrCat(folder, "/ca.pem"));
+  if (!ca.ok()) return ca.status();
+  const absl::StatusOr<std::string> cert = ReadFile(absl::StrCat(folder, "/client.pem"));
+  if (!cert.ok()) return cert.status();
+  const absl::StatusOr<std::string> key = ReadFile(absl::StrCat(folder, "/client.key"));
+  if (!key.ok()) return key.status();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = *ca;
+  options.pem_cert_chain = *cert;
+  options.pem_private_key = *key;
+  return grpc::SslCredentials(options);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name) {
+  const size_t end = name.find("://");
+  const std::string scheme = name.substr(0, end), rest = name.substr(end + 3);
+  const absl::StatusOr<Address> address =
+      ParseAddress(scheme == "grpc+unix" ? "unix://" + rest : rest);
+  if (!address.ok()) return address.status();
+  const auto credentials = Credentials(scheme == "grpc+tls");
+  if (!credentials.ok()) return credentials.status();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  // A connection of its own, so that worlds do not queue behind one another.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address->Target(), *credentials, arguments);
+}
+
+class GrpcEnv final : public Env {
+ public:
+  GrpcEnv(const EnvOptions& options, std::shared_ptr<Doorbell> doorbell,
+          std::shared_ptr<grpc::Channel> channel)
+      : options_(options),
+        doorbell_(std::move(doorbell)),
+        channel_(std::move(channel)),
+        stub_(wire::Environment::NewStub(channel_)) {}
+
+  ~GrpcEnv() override { DestroyWorld(); }
+
+  absl::Status Start() {
+    const absl::Status status = CreateWorld();
+    if (status.ok()) return status;
+    return absl::Status(
+        status.code(),
+        absl::StrCat(options_.name, ": ", status.message(),
+                     absl::IsUnavailable(status) ? " (is `midlane serve` running there?)" : ""));
+  }
+
+  const Spec& spec() const override { return remote_->spec(); }
+
+  absl::Status Reset(const Settings& settings) override {
+    if (!failure_.ok()) return failure_;
+    if (phase_ == Phase::kAsked)
+      return absl::FailedPreconditionError("Reset before Ready: Wait first");
+    Settings wanted = options_.settings;
+    for (const auto& [name, value] : settings) wanted[name] = value;
+    bool running = false;
+    for (const Agent& agent : agents_) running |= agent.running;
+    if (running || wanted != settings_) {
+      const absl::Status status = ResetWorld(wanted);
+      if (!status.ok()) return status;
+    }
+    Ask();
+    return absl::OkStatus();
+  }
+
+  absl::Status Step() override {
+    if (!failure_.ok()) return failure_;
+    if (phase_ != Phase::kReady) {
+      return absl::FailedPreconditionError("Step before Reset or Ready: call Reset, then Wait");
+    }
+    bool goes_on = false;
+    for (size_t i = 0; i < agents_.size(); ++i) {
+      Agent& agent = agents_[i];
+      if (agent.stream == nullptr) continue;
+      const AgentView view = ViewSlot(slots_->slot(static_cast<int>(i)));
+      goes_on |= !view.last();
+      if (!view.wants_action()) continue;
+      const absl::Status status = CheckActions(
+          spec(), static_cast<int>(i), *slots_->slot(static_cast<int>(i)), view.observation);
+      if (!status.ok()) return status;
+      remote_->SetActions(view.actions, &agent.step);
+    }
+    if (!goes_on) {
+      return absl::FailedPreconditionError("Step after the episode's end: call Reset first");
+    }
+    Ask();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> Ready() override {
+    if (!failure_.ok()) return failure_;
+    if (phase_ == Phase::kReady) return true;
+    if (phase_ == Phase::kFresh) {
+      return absl::FailedPreconditionError("nothing is coming: call Reset first");
+    }
+    if (awaited_.load(std::memory_order_acquire) > 0) {
+      if (absl::Now() < deadline_) return false;
+      return Broken(absl::DeadlineExceededError(
+          absl::StrCat("no answer within ", absl::FormatDuration(options_.timeout),
+                       ": give it more time, or call Restart")));
+    }
+    for (size_t i = 0; i < agents_.size(); ++i) {
+      Agent& agent = agents_[i];
+      if (agent.stream == nullptr) continue;
+      const auto response = agent.stream->TryReceive();
+      if (!response.ok()) return Broken(response.status());
+      absl::Status status = ErrorOf(**response);
+      if (status.ok()) {
+        status = remote_->ReadStep((*response)->step(), static_cast<int>(i), &*slots_);
+      }
+      if (!status.ok()) return Broken(status);
+      agent.running = (*response)->step().state() == wire::RUNNING;
+      frames_ = std::max(frames_, slots_->slot(static_cast<int>(i))->observed_frame);
+    }
+    ++timesteps_;
+    phase_ = Phase::kReady;
+    return true;
+  }
+
+  absl::Status Wait(absl::Duration timeout) override {
+    const absl::Time deadline = absl::Now() + timeout;
+    for (;;) {
+      const uint32_t rings = doorbell_->rings();
+      const absl::StatusOr<bool> ready = Ready();
+      if (!ready.ok()) return ready.status();
+      if (*ready) return absl::OkStatus();
+      const absl::Duration left = deadline - absl::Now();
+      if (left <= absl::ZeroDuration()) {
+        return absl::DeadlineExceededError(absl::StrCat(options_.name, " has not answered within ",
+                                                        absl::FormatDuration(timeout),
+                                                        ": wait longer or call Restart"));
+      }
+      doorbell_->WaitFor(rings, 1, std::min(left, kWaitSlice), options_.spin);
+    }
+  }
+
+  AgentView agent(int index) override { return ViewSlot(slots_->slot(index)); }
+
+  absl::Status Restart() override {
+    ++restarts_;
+    DestroyWorld();
+    failure_ = absl::OkStatus();
+    const absl::Status status = Start();
+    if (!status.ok()) failure_ = status;
+    return status;
+  }
+
+  EnvStats stats() const override {
+    EnvStats stats;
+    stats.frames = frames_;
+    stats.timesteps = timesteps_;
+    stats.game_seconds = static_cast<double>(stats.frames) / spec().frames_per_second;
+    stats.restarts = restarts_;
+    return stats;
+  }
+
+ private:
+  // kFresh: nothing asked since the world was made or reset. kAsked: answers are outstanding.
+  enum class Phase { kFresh, kAsked, kReady };
+
+  struct Agent {
+    std::unique_ptr<ClientStream> stream;  // null: not ours
+    wire::EnvironmentRequest step;
+    bool running = false;  // its sequence, by the last answer
+  };
+
+  absl::Time Deadline() const { return absl::Now() + options_.timeout; }
+
+  absl::Status Broken(const absl::Status& status) {
+    failure_ = absl::Status(status.code(), absl::StrCat(options_.name, ": ", status.message()));
+    return failure_;
+  }
+
+  absl::Status CreateWorld() {
+    control_ = std::make_unique<ClientStream>(stub_.get(), std::function<void()>());
+    wire::EnvironmentRequest request;
+    for (const auto& [name, value] : options_.settings) {
+      (*request.mutable_create_world()->mutable_settings())[name] = TextTensor(value);
+    }
+    request.mutable_create_world();
+    const auto response = control_->Ask(request, Deadline());
+    if (!response.ok()) return response.status();
+    world_ = (*response)->create_world().world_name();
+    settings_ = options_.settings;
+    phase_ = Phase::kFresh;
+    return JoinAgents();
+  }
+
+  absl::StatusOr<midlane::bridge::v1::DescribeWorldResponse> Describe() {
+    midlane::bridge::v1::DescribeWorldRequest describe;
+    describe.set_world_name(world_);
+    wire::EnvironmentRequest request;
+    request.mutable_extension()->PackFrom(describe);
+    const auto response = control_->Ask(request, Deadline());
+    if (!response.ok()) return response.status();
+    midlane::bridge::v1::DescribeWorldResponse description;
+    if (!(*response)->extension().UnpackTo(&description)) {
+      return absl::InvalidArgumentError("the server does not describe its worlds: it is no bridge");
+    }
+    return description;
+  }
+
+  // Joins the agents that the world leaves to us, and leaves the others.
+  absl::Status JoinAgents() {
+    const auto description = Describe();
+    if (!description.ok()) return description.status();
+    const size_t count = static_cast<size_t>(description->agents_size());
+    agents_.resize(count);
+    bool any = false;
+    for (size_t i = 0; i < count; ++i) {
+      Agent& agent = agents_[i];
+      const auto& described = description->agents(static_cast<int>(i));
+      if (!described.joinable()) {
+        agent.stream.reset();
+        agent.running = false;
+        if (slots_) slots_->slot(static_cast<int>(i))->flags = 0;
+        continue;
+      }
+      any = true;
+      if (agent.stream != nullptr) continue;
+      const absl::Status status = JoinAgent(*description, described.name(), &agent);
+      if (!status.ok()) return status;
+    }
+    if (any) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "the settings leave no agent to play: set one of the agents to 'agent'");
+  }
+
+  absl::Status JoinAgent(const midlane::bridge::v1::DescribeWorldResponse& description,
+                         const std::string& name, Agent* agent) {
+    agent->stream = std::make_unique<ClientStream>(stub_.get(), [this] {
+      if (awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1) doorbell_->Ring();
+    });
+    wire::EnvironmentRequest join;
+    join.mutable_join_world()->set_world_name(world_);
+    (*join.mutable_join_world()->mutable_settings())["agent"] = TextTensor(name);
+    awaited_ = 2;  // this answer rings nothing
+    const auto response = agent->stream->Ask(join, Deadline());
+    if (!response.ok()) return response.status();
+    absl::StatusOr<RemoteSpec> remote =
+        RemoteSpec::Make((*response)->join_world().specs(), description);
+    if (!remote.ok()) return remote.status();
+    if (remote_ && remote_->spec().Hash() != remote->spec().Hash()) {
+      return absl::FailedPreconditionError(
+          "the environment's spec changed since this program connected: start again");
+    }
+    if (!remote_) {
+      remote_ = *std::move(remote);
+      slots_.emplace(remote_->spec());
+    }
+    agent->step = remote_->StepRequest();
+    agent->running = false;
+    return absl::OkStatus();
+  }
+
+  void DestroyWorld() {
+    agents_.clear();
+    if (control_ != nullptr && !world_.empty()) {
+      wire::EnvironmentRequest request;
+      request.mutable_destroy_world()->set_world_name(world_);
+      if (control_idle_) control_->Ask(request, Deadline()).IgnoreError();
+    }
+    control_.reset();
+    control_idle_ = true;
+    world_.clear();
+  }
+
+  // Has every agent's running sequence end, which ResetWorld waits for.
+  absl::Status EndSequences() {
+    wire::EnvironmentRequest poke;
+    (*poke.mutable_step()->mutable_actions())[kNoAction].mutable_int32s();
+    for (Agent& agent : agents_) {
+      if (agent.stream == nullptr || !agent.running) continue;
+      awaited_ = 2;
+      const auto response = agent.stream->Ask(poke, Deadline());
+      if (absl::IsInvalidArgument(response.status())) continue;  // not cut yet
+      if (!response.ok()) return response.status();
+      agent.running = false;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ResetWorld(const Settings& wanted) {
+    wire::EnvironmentRequest request;
+    request.mutable_reset_world()->set_world_name(world_);
+    for (const auto& [name, value] : wanted) {
+      (*request.mutable_reset_world()->mutable_settings())[name] = TextTensor(value);
+    }
+    const absl::Time deadline = Deadline();
+    control_->Send(&request);
+    absl::StatusOr<const wire::EnvironmentResponse*> response =
+        control_->Receive(absl::Now() + kCutPoll);
+    while (absl::IsDeadlineExceeded(response.status())) {
+      if (absl::Now() > deadline) {
+        control_idle_ = false;
+        control_.reset();  // before the request that it may still read
+        return Broken(absl::DeadlineExceededError("ResetWorld was not answered in time"));
+      }
+      const absl::Status status = EndSequences();
+      if (!status.ok()) {
+        control_idle_ = false;
+        control_.reset();
+        return Broken(status);
+      }
+      response = control_->Receive(absl::Now() + kCutPoll);
+    }
+    if (!response.ok()) return Broken(response.status());
+    const absl::Status status = ErrorOf(**response);
+    if (absl::IsInvalidArgument(status)) return status;
+    if (!status.ok()) return Broken(status);
+    for (Agent& agent : agents_) agent.running = false;
+    settings_ = wanted;
+    const absl::Status joined = JoinAgents();
+    return joined.ok() ? joined : Broken(joined);
+  }
+
+  // Sends every agent's step.
+  void Ask() {
+    int count = 0;
+    for (const Agent& agent : agents_) count += agent.stream != nullptr;
+    awaited_.store(count, std::memory_order_release);
+    deadline_ = Deadline();
+    phase_ = Phase::kAsked;
+    for (Agent& agent : agents_) {
+      if (agent.stream != nullptr) agent.stream->Send(&agent.step);
+    }
+  }
+
+  const EnvOptions options_;
+  const std::shared_ptr<Doorbell> doorbell_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<wire::Environment::Stub> stub_;
+  std::unique_ptr<ClientStream> control_;
+  bool control_idle_ = true;
+  std::string world_;
+  Settings settings_;  // of the world now
+  std::optional<RemoteSpec> remote_;
+  std::optional<SlotBuffer> slots_;
+  std::atomic<int> awaited_{0};  // answers that have not come; the last one rings
+  std::vector<Agent> agents_;
+  Phase phase_ = Phase::kFresh;
+  absl::Status failure_;
+  absl::Time deadline_;
+  uint64_t frames_ = 0, timesteps_ = 0, restarts_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Env>> MakeGrpcEnv(const EnvOptions& options) {
+  std::shared_ptr<Doorbell> doorbell = options.doorbell;
+  if (doorbell == nullptr) {
+    absl::StatusOr<std::shared_ptr<Doorbell>> made = Doorbell::Create();
+    if (!made.ok()) return made.status();
+    doorbell = *std::move(made);
+  }
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options.name);
+  if (!channel.ok()) return channel.status();
+  auto env = std::make_unique<GrpcEnv>(options, std::move(doorbell), *std::move(channel));
+  const absl::Status status = env->Start();
+  if (!status.ok()) return status;
+  return env;
+}
+
+void RegisterGrpcEnv() {
+  for (const char* scheme : {"grpc", "grpc+unix", "grpc+tls"})
+    RegisterEnvScheme(scheme, MakeGrpcEnv);
+}
+
+}  // namespace midlane::rpc
