@@ -21,7 +21,7 @@
 
 enum midlane_watch midlane_watch;
 static struct midlane_description description;
-static bool decided;
+bool midlane_attach_decided;
 static bool report_at_exit;
 static pid_t own_pid;
 
@@ -121,8 +121,8 @@ static void detach_quietly(void) {
 void midlane_attach(void) {
   char executable[4096] = "";
   char error[512];
-  if (decided) return;
-  decided = true;
+  if (midlane_attach_decided) return;
+  midlane_attach_decided = true;
   int saved_errno = errno;
   ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
   executable[length > 0 ? length : 0] = '\0';
@@ -175,28 +175,34 @@ void midlane_leave(void) {
 
 static void find_lua(void) {
   if (midlane_announcement->dialect[0] != '\0') return;
-  if (midlane_lua_resolve()) midlane_announce_lua();
+  if (!midlane_lua_resolve()) return;
+  midlane_lua.plugin = true;  // else the constructor would have found it
+  midlane_announce_lua();
 }
 
+// liblua calls itself: luaL_newstate's inner lua_newstate opens the same state, and an inner
+// lua_load makes the same chunk. What this thread saw last is not counted again.
+static __thread const void* last_state __attribute__((tls_model("initial-exec")));
+static __thread const void* last_chunk __attribute__((tls_model("initial-exec")));
+
 void midlane_watch_opened(lua_State* L) {
-  // liblua calls itself: luaL_newstate's inner lua_newstate opens the same state.
-  static __thread lua_State* last __attribute__((tls_model("initial-exec")));
   find_lua();
-  if (last != L) atomic_fetch_add(&midlane_announcement->states, 1);
-  last = L;
+  if (last_state != L) atomic_fetch_add(&midlane_announcement->states, 1);
+  last_state = L;
   if (midlane_watch == MIDLANE_WATCH_ADAPT && midlane_lua.dialect != MIDLANE_LUA_NONE) {
     midlane_adapter_opened(L);
   }
 }
 
 void midlane_watch_closing(lua_State* L) {
+  last_state = NULL;
+  last_chunk = NULL;
   if (midlane_watch == MIDLANE_WATCH_ADAPT && midlane_lua.dialect != MIDLANE_LUA_NONE) {
     midlane_adapter_closing(L);
   }
 }
 
 void midlane_watch_chunk(lua_State* L, const char* name) {
-  static __thread const void* last __attribute__((tls_model("initial-exec")));
   bool first;
   find_lua();
   if (midlane_lua.dialect == MIDLANE_LUA_NONE) return;
@@ -204,8 +210,8 @@ void midlane_watch_chunk(lua_State* L, const char* name) {
     first = midlane_adapter_chunk(L, name);
   } else {
     const void* function = midlane_lua.lua_topointer(L, -1);
-    first = function != last;
-    last = function;
+    first = function != last_chunk;
+    last_chunk = function;
   }
   if (first) atomic_fetch_add(&midlane_announcement->chunks, 1);
 }

@@ -2,7 +2,8 @@
 //
 // Purpose: decides once, from the environment, whether to pass everything through (no channel, or a
 //   wrapper on the way to the game), only to count (MIDLANE_ANNOUNCE=1, vanilla), or to attach.
-// Thread-safety: midlane_attach runs in the library's constructor, before the game's threads.
+// Thread-safety: midlane_attach runs in the library's constructor, before the game's threads, or
+//   before that where another library's constructor reaches a hook first.
 #ifndef MIDLANE_PRELOAD_ATTACH_H_
 #define MIDLANE_PRELOAD_ATTACH_H_
 
@@ -25,8 +26,12 @@ enum midlane_watch {
 
 extern enum midlane_watch midlane_watch;
 
-// Idempotent.
+extern bool midlane_attach_decided;
 void midlane_attach(void);
+
+static inline void midlane_attach_once(void) {
+  if (__builtin_expect(!midlane_attach_decided, 0)) midlane_attach();
+}
 
 // The process ends in an orderly way: CLOSED, and the report where one was asked for.
 void midlane_leave(void);

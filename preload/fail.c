@@ -43,6 +43,19 @@ void midlane_fail(const char* message) {
   fall_back(MIDLANE_EXIT_FALLBACK);
 }
 
+void midlane_refuse(const char* format, ...) {
+  char message[MIDLANE_ERROR_BYTES];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof(message), format, arguments);
+  va_end(arguments);
+  if (midlane_exchange.channel) {
+    midlane_fail(message);
+  } else {
+    midlane_say("%s", message);
+  }
+}
+
 void midlane_host_lost(const char* message) {
   if (midlane_exchange.detached) return;
   midlane_say("%s; %s", message,

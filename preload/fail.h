@@ -23,6 +23,10 @@ void midlane_say(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // `play`.
 void midlane_fail(const char* message);
 
+// Something about the game itself cannot be driven: as midlane_fail where a host is connected, else
+// only said.
+void midlane_refuse(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
 // The host is gone: the fallback, without a change of the channel's state.
 void midlane_host_lost(const char* message);
 

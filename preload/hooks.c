@@ -3,9 +3,11 @@
 // Parameters are the widest of all dialects; the real function ignores what it does not take.
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <string.h>
 
 #include "preload/attach.h"
 #include "preload/fail.h"
+#include "preload/loader.h"
 #include "preload/real.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -32,6 +34,7 @@ static midlane_function demand(const char* name) {
 typedef void* (*lua_Alloc)(void*, void*, size_t, size_t);
 
 EXPORT lua_State* luaL_newstate(void) {
+  midlane_attach_once();
   REAL(luaL_newstate);
   lua_State* L = real();
   if (watched && L) midlane_watch_opened(L);
@@ -39,6 +42,7 @@ EXPORT lua_State* luaL_newstate(void) {
 }
 
 EXPORT lua_State* lua_newstate(lua_Alloc allocate, void* data, unsigned seed) {
+  midlane_attach_once();
   REAL(lua_newstate);
   lua_State* L = real(allocate, data, seed);
   if (watched && L) midlane_watch_opened(L);
@@ -182,4 +186,19 @@ EXPORT int lua_resume(lua_State* L, intptr_t second, intptr_t third, intptr_t fo
     midlane_adapter_inspect(L);
   }
   return status;
+}
+
+midlane_function midlane_hook_named(const char* name) {
+  static const struct {
+    const char* name;
+    midlane_function hook;
+  } hooks[] = {
+#define MIDLANE_HOOK_ENTRY(name) {#name, (midlane_function)name},
+      MIDLANE_HOOKS(MIDLANE_HOOK_ENTRY)
+#undef MIDLANE_HOOK_ENTRY
+  };
+  for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+    if (strcmp(hooks[i].name, name) == 0) return hooks[i].hook;
+  }
+  return NULL;
 }

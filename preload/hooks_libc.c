@@ -1,24 +1,33 @@
 // The exported libc hooks: time, waits with a timeout, randomness. Each forwards where nothing is
 // virtual. See clock.h and random.h for what they mean.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "preload/attach.h"
 #include "preload/clock.h"
-#include "preload/kernel.h"
 #include "preload/random.h"
 #include "preload/real.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 enum { kNsPerSecond = 1000000000 };
+
+// Another library's constructor may come here before the shim's own.
+static bool is_virtual(void) {
+  if (midlane_clock.virtual_time) return true;
+  midlane_attach_once();
+  return midlane_clock.virtual_time;
+}
+
+static bool is_seeded(void) {
+  if (midlane_random_seeded) return true;
+  midlane_attach_once();
+  return midlane_random_seeded;
+}
 
 static void to_timespec(uint64_t ns, struct timespec* out) {
   out->tv_sec = (time_t)(ns / kNsPerSecond);
@@ -33,7 +42,7 @@ static uint64_t wall_ns(uint64_t now) { return MIDLANE_CLOCK_EPOCH_S * kNsPerSec
 
 // What a virtual clock shows; false for clocks that stay real.
 static bool virtual_now(clockid_t clock, uint64_t* ns) {
-  if (!midlane_clock.virtual_time) return false;
+  if (!is_virtual()) return false;
   switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
@@ -66,7 +75,7 @@ EXPORT int clock_gettime(clockid_t clock, struct timespec* out) {
 }
 
 EXPORT int gettimeofday(struct timeval* restrict out, void* restrict zone) {
-  if (midlane_clock.virtual_time) {
+  if (is_virtual()) {
     uint64_t ns = wall_ns(midlane_clock_read());
     out->tv_sec = (time_t)(ns / kNsPerSecond);
     out->tv_usec = (suseconds_t)(ns % kNsPerSecond / 1000);
@@ -77,7 +86,7 @@ EXPORT int gettimeofday(struct timeval* restrict out, void* restrict zone) {
 }
 
 EXPORT time_t time(time_t* out) {
-  if (midlane_clock.virtual_time) {
+  if (is_virtual()) {
     time_t now = (time_t)(wall_ns(midlane_clock_read()) / kNsPerSecond);
     if (out) *out = now;
     return now;
@@ -87,7 +96,7 @@ EXPORT time_t time(time_t* out) {
 }
 
 EXPORT clock_t clock(void) {
-  if (midlane_clock.virtual_time) {
+  if (is_virtual()) {
     return (clock_t)((midlane_clock_read() - midlane_clock.start_ns) / 1000);
   }
   MIDLANE_REAL(clock, clock_t(*)(void));
@@ -95,7 +104,7 @@ EXPORT clock_t clock(void) {
 }
 
 EXPORT int nanosleep(const struct timespec* wanted, struct timespec* left) {
-  if (midlane_clock.virtual_time && wanted) {
+  if (is_virtual() && wanted) {
     midlane_clock_wait(to_ns(wanted));
     if (left) to_timespec(0, left);
     return 0;
@@ -106,7 +115,7 @@ EXPORT int nanosleep(const struct timespec* wanted, struct timespec* left) {
 
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec* wanted,
                            struct timespec* left) {
-  if (midlane_clock.virtual_time && wanted) {
+  if (is_virtual() && wanted) {
     uint64_t ns = to_ns(wanted);
     if (flags & TIMER_ABSTIME) {
       uint64_t now = midlane_clock_peek();
@@ -123,7 +132,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec* wa
 }
 
 EXPORT int usleep(useconds_t us) {
-  if (midlane_clock.virtual_time) {
+  if (is_virtual()) {
     midlane_clock_wait((uint64_t)us * 1000);
     return 0;
   }
@@ -132,7 +141,7 @@ EXPORT int usleep(useconds_t us) {
 }
 
 EXPORT unsigned sleep(unsigned seconds) {
-  if (midlane_clock.virtual_time) {
+  if (is_virtual()) {
     midlane_clock_wait((uint64_t)seconds * kNsPerSecond);
     return 0;
   }
@@ -141,7 +150,7 @@ EXPORT unsigned sleep(unsigned seconds) {
 }
 
 EXPORT ssize_t getrandom(void* out, size_t bytes, unsigned flags) {
-  if (midlane_random_seeded) {
+  if (is_seeded()) {
     midlane_random_fill(out, bytes);
     return (ssize_t)bytes;
   }
@@ -150,35 +159,10 @@ EXPORT ssize_t getrandom(void* out, size_t bytes, unsigned flags) {
 }
 
 EXPORT int getentropy(void* out, size_t bytes) {
-  if (midlane_random_seeded && bytes <= 256) {
+  if (is_seeded() && bytes <= 256) {
     midlane_random_fill(out, bytes);
     return 0;
   }
   MIDLANE_REAL(getentropy, int (*)(void*, size_t));
   return real_getentropy(out, bytes);
-}
-
-EXPORT long syscall(long number, ...) {
-  va_list arguments;
-  va_start(arguments, number);
-  long a = va_arg(arguments, long);
-  long b = va_arg(arguments, long);
-  long c = va_arg(arguments, long);
-  long d = va_arg(arguments, long);
-  long e = va_arg(arguments, long);
-  long f = va_arg(arguments, long);
-  va_end(arguments);
-  if (number == SYS_getrandom && midlane_random_seeded) {
-    midlane_random_fill((void*)a, (size_t)b);
-    return b;
-  }
-  if (number == SYS_clock_gettime && midlane_clock.virtual_time) {
-    return clock_gettime((clockid_t)a, (struct timespec*)b);
-  }
-  long result = midlane_syscall(number, a, b, c, d, e, f);
-  if (result < 0 && result > -4096) {
-    errno = (int)-result;
-    return -1;
-  }
-  return result;
 }

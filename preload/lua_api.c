@@ -88,7 +88,6 @@ bool midlane_lua_resolve(void) {
   midlane_visit_objects(consider_object, &found);
   if (found.dialect == MIDLANE_LUA_NONE) return false;
   dl_iterate_phdr(find_range, &found);
-  found.plugin = midlane_dlsym(RTLD_NEXT, "lua_newstate") == NULL;
   midlane_lua = found;
   return true;
 }

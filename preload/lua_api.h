@@ -103,7 +103,7 @@ struct midlane_lua {
   enum midlane_dialect dialect;
   int registry_index;
   char library[256];  // file that holds Lua
-  bool plugin;        // it is not among what the executable was linked with
+  bool plugin;        // it came after the program had begun
   uintptr_t begin;    // its memory: [begin, end)
   uintptr_t end;
 #define MIDLANE_LUA_FIELD(result, name, parameters) result(*name) parameters;

@@ -7,16 +7,18 @@
 
 typedef void* (*dlsym_function)(void*, const char*);
 
-void* midlane_dlsym(void* handle, const char* name) {
-  static dlsym_function real;
-  if (!real) {
-    static const char* const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
-    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]) && !real; i++) {
-      real = (dlsym_function)dlvsym(RTLD_NEXT, "dlsym", versions[i]);
-    }
-    if (!real) return NULL;
+midlane_function midlane_dlsym_address(void) {
+  static midlane_function real;
+  static const char* const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17"};
+  for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]) && !real; i++) {
+    real = (midlane_function)dlvsym(RTLD_NEXT, "dlsym", versions[i]);
   }
-  return real(handle, name);
+  return real;
+}
+
+void* midlane_dlsym(void* handle, const char* name) {
+  dlsym_function real = (dlsym_function)midlane_dlsym_address();
+  return real ? real(handle, name) : NULL;
 }
 
 static const void* own_base(void) {

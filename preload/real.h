@@ -20,8 +20,9 @@ typedef void (*midlane_function)(void);
 // The definition that a caller would reach without this library.
 midlane_function midlane_real(const char* name);
 
-// dlsym itself (this library hooks dlsym).
+// dlsym itself (this library hooks dlsym), called and as an address.
 void* midlane_dlsym(void* handle, const char* name);
+midlane_function midlane_dlsym_address(void);
 
 // A loaded object other than this library and the vDSO; `path` is "" for the executable.
 typedef bool (*midlane_object_visitor)(const char* path, void* handle, void* data);

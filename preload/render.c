@@ -76,7 +76,9 @@ bool midlane_render_configure(const struct midlane_description* description, cha
   return true;
 }
 
-midlane_function midlane_render_pick(uint32_t index) {
+midlane_function midlane_render_pick(const void* first, const void* second, uint32_t index) {
+  (void)first;
+  (void)second;
   if (index == frame_call) {
     // The call that ends a frame belongs to it; the next frame is drawn or not as a whole.
     midlane_function now = choice(index);

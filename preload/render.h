@@ -33,8 +33,9 @@ extern const midlane_function midlane_render_slow_path[MIDLANE_RENDER_COUNT];
 bool midlane_render_configure(const struct midlane_description* description, char* error,
                               size_t error_bytes);
 
-// Slow path: the function that a call of name `index` must jump to.
-midlane_function midlane_render_pick(uint32_t index);
+// Slow path: the function that a call of name `index` must jump to; its arguments are not looked
+// at.
+midlane_function midlane_render_pick(const void* first, const void* second, uint32_t index);
 
 // Calls of the description's frame_call so far.
 uint64_t midlane_render_frames(void);
