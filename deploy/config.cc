@@ -18,6 +18,7 @@
 #include "deploy/config_fields.h"
 #include "deploy/files.h"
 #include "deploy/nearest.h"
+#include "learner/files.h"
 
 namespace midlane {
 namespace {
@@ -384,7 +385,7 @@ absl::Status ParseConfig(absl::string_view text, absl::string_view source, Confi
 }
 
 absl::Status ReadConfigFile(const std::string& path, Config* config) {
-  auto text = ReadFile(path, kConfigBytesMax);
+  auto text = ReadFile(path);
   if (!text.ok()) return text.status();
   return ParseConfig(*text, path, config);
 }

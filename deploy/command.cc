@@ -1,0 +1,126 @@
+#include "deploy/command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "deploy/files.h"
+#include "deploy/nearest.h"
+
+namespace midlane {
+namespace {
+
+std::function<void()>* g_stop = nullptr;
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
+
+void HandleStop(int) {
+  if (g_stop) (*g_stop)();
+}
+
+std::vector<const CLI::App*> Commands(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* command : Commands(app)) {
+    if (command->get_name() == name) return command;
+  }
+  return nullptr;
+}
+
+// What may have been meant where the command line has a word that nothing knows.
+std::string HintFor(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2) return "";
+  const CLI::App* chosen = FindCommand(app, argv[1]);
+  std::vector<std::string> commands;
+  for (const CLI::App* command : Commands(app)) {
+    if (!command->get_group().empty()) commands.push_back(command->get_name());
+  }
+  if (!chosen) return argv[1][0] == '-' ? "" : NearestHint(argv[1], commands);
+  std::vector<std::string> options;
+  for (const CLI::Option* option : chosen->get_options()) {
+    for (const std::string& name : option->get_lnames())
+      options.push_back(absl::StrCat("--", name));
+  }
+  for (int i = 2; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (!absl::StartsWith(word, "--") || word == "--") continue;
+    const std::string name = word.substr(0, word.find('='));
+    if (std::find(options.begin(), options.end(), name) == options.end()) {
+      return NearestHint(name, options);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+int Report(const absl::Status& status) {
+  if (status.ok()) return 0;
+  fprintf(stderr, "midlane: %s\n", std::string(status.message()).c_str());
+  return kExitFailed;
+}
+
+absl::Status BecomeTorch(const CommandContext& context) {
+  const std::string path = absl::StrCat(ExecutableDir(), "/midlane-torch");
+  std::vector<char*> argv(context.argv, context.argv + context.argc);
+  argv.push_back(nullptr);
+  execv(path.c_str(), argv.data());
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot run ", path, ": ", strerror(errno),
+                   "; this build has no libtorch (MIDLANE_TORCH=OFF): run deploy/setup"));
+}
+
+StopOnSignal::StopOnSignal(std::function<void()> stop) {
+  g_stop = new std::function<void()>(std::move(stop));
+  for (const int signal : kStopSignals) ::signal(signal, HandleStop);
+}
+
+StopOnSignal::~StopOnSignal() {
+  for (const int signal : kStopSignals) ::signal(signal, SIG_DFL);
+  delete g_stop;
+  g_stop = nullptr;
+}
+
+std::string RunFolder(const std::string& run) {
+  return absl::StrContains(run, '/') ? run : absl::StrCat("runs/", run);
+}
+
+absl::Status ApplyOverrides(const std::string& file, const std::vector<std::string>& assignments,
+                            Config* config) {
+  if (!file.empty()) {
+    if (auto status = ReadConfigFile(file, config); !status.ok()) return status;
+  }
+  for (const std::string& assignment : assignments) {
+    if (auto status = SetConfigValue(assignment, config); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+int RunCommandLine(CLI::App* app, CommandContext* context) {
+  try {
+    app->parse(context->argc, context->argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app->exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return app->exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app->exit(version);
+  } catch (const CLI::ParseError& error) {
+    fprintf(stderr, "midlane: %s%s\n", error.what(),
+            HintFor(*app, context->argc, context->argv).c_str());
+    const std::string command = context->argc > 1 ? context->argv[1] : "";
+    const bool known = FindCommand(*app, command) != nullptr;
+    fprintf(stderr, "See: midlane %s%s--help\n", known ? command.c_str() : "", known ? " " : "");
+    return kExitUsage;
+  }
+  return context->exit_code;
+}
+
+}  // namespace midlane

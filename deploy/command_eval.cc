@@ -1,0 +1,304 @@
+#include "deploy/command_eval.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bridge/description.h"
+#include "bridge/make_env.h"
+#include "deploy/contestant.h"
+#include "deploy/evaluation_report.h"
+#include "deploy/files.h"
+#include "deploy/machine.h"
+#include "deploy/process.h"
+#include "deploy/progress.h"
+#include "learner/files.h"
+
+namespace midlane {
+namespace {
+
+constexpr uint32_t kReplayedMatches = 4;  // of each opponent, by --check-determinism
+
+struct EvalArguments {
+  std::string run;
+  std::string environment;
+  std::vector<std::string> opponents;
+  std::vector<std::string> settings;
+  uint32_t games = 200;
+  uint32_t parallel = 0;
+  uint64_t seed = 1000;
+  uint64_t frames_max = 200000;
+  uint32_t frame_skip = 0;
+  std::string policy = "native";
+  std::string json;
+  double require_lower = -1;
+  bool greedy = false;
+  bool cross = false;
+  bool check_determinism = false;
+  bool quiet = false;
+};
+
+// The scripted bots of an environment's description; none where it has no description.
+std::vector<std::string> BotsOf(const std::string& environment) {
+  const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
+  return description.ok() ? description->bots : std::vector<std::string>();
+}
+
+// Fills what the arguments leave to the agent's own configuration.
+absl::Status FillFromConfig(const std::string& config_text, EvalArguments* arguments,
+                            EvaluationOptions* options) {
+  Config config;
+  if (!config_text.empty()) {
+    if (auto status = ParseConfig(config_text, "the checkpoint's configuration", &config);
+        !status.ok()) {
+      return status;
+    }
+  }
+  if (arguments->environment.empty()) arguments->environment = config.run.environment;
+  if (arguments->environment.empty()) {
+    return absl::InvalidArgumentError("name an environment with --env");
+  }
+  options->env = config.worker.env;
+  options->env.name = arguments->environment;
+  options->env.seed = arguments->seed;
+  options->settings = config.worker.settings;
+  for (const std::string& assignment : arguments->settings) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--setting ", assignment, ": write NAME=VALUE, like points_to_win=15"));
+    }
+    options->settings[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  options->frame_skip = arguments->frame_skip ? arguments->frame_skip : config.worker.frame_skip;
+  options->matches = arguments->games;
+  options->games =
+      arguments->parallel ? arguments->parallel : static_cast<uint32_t>(AvailableCpus().size());
+  options->seed = arguments->seed;
+  options->frames_max = arguments->frames_max;
+  options->greedy = arguments->greedy;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Spec> SpecOf(const EvaluationOptions& options) {
+  auto env = MakeEnv(options.env);
+  if (!env.ok()) return env.status();
+  return (*env)->spec();
+}
+
+// The one that is evaluated: the run, or with --policy random nobody's policy.
+absl::StatusOr<Contestant> LoadSubject(const EvalArguments& arguments,
+                                       const CommandContext& context) {
+  if (arguments.policy == "random") {
+    Contestant subject;
+    subject.player.name = "random";
+    return subject;
+  }
+  if (arguments.run.empty()) {
+    return absl::InvalidArgumentError(
+        "name the run to evaluate, like: midlane eval blobby (or --policy random with --env)");
+  }
+  return LoadAgent(arguments.run, arguments.policy, context);
+}
+
+void SetSubject(const Contestant& subject, EvaluationOptions* options) {
+  options->policy = subject.player.policy;
+  options->subject_bot = subject.player;
+}
+
+// Plays some of the same matches in a process of its own and compares.
+absl::Status CheckDeterminism(const EvalArguments& arguments, const CommandContext& context,
+                              const EvaluationResult& result) {
+  char path[] = "/tmp/midlane-replay-XXXXXX";
+  const int fd = mkstemp(path);
+  if (fd < 0) return absl::UnavailableError("cannot make a file under /tmp for the replay");
+  close(fd);
+  ProcessOptions options;
+  options.command = {absl::StrCat(ExecutableDir(), "/midlane")};
+  bool drop_value = false;
+  for (int i = 1; i < context.argc; ++i) {
+    const std::string word = context.argv[i];
+    if (std::exchange(drop_value, false)) continue;
+    if (word == "--check-determinism") continue;
+    if (word == "--json" || word == "--games" || word == "--require-lower") {
+      drop_value = true;
+      continue;
+    }
+    if (word.rfind("--json=", 0) == 0 || word.rfind("--games=", 0) == 0 ||
+        word.rfind("--require-lower=", 0) == 0) {
+      continue;
+    }
+    options.command.push_back(word);
+  }
+  const uint32_t matches = std::min(kReplayedMatches, arguments.games);
+  for (const std::string& word :
+       {std::string("--games"), absl::StrCat(matches), std::string("--json"), std::string(path)}) {
+    options.command.push_back(word);
+  }
+  options.log = "/dev/null";
+  auto process = Process::Start(options);
+  if (!process.ok()) return process.status();
+  while ((*process)->Running()) usleep(20000);
+  const auto text = ReadFile(path);
+  unlink(path);
+  const std::string difference = CompareHashes(result, text.value_or(""));
+  if (!difference.empty()) {
+    return absl::DataLossError(absl::StrCat("a seed does not reproduce its match: ", difference,
+                                            "; see midlane doctor (fixed addresses)"));
+  }
+  printf("replayed %u matches of each opponent in a new process: equal to the last bit\n", matches);
+  return absl::OkStatus();
+}
+
+absl::Status Cross(const Spec& spec, const std::vector<Contestant>& contestants,
+                   const EvaluationOptions& base) {
+  const size_t count = contestants.size();
+  std::vector<std::vector<double>> rates(count, std::vector<double>(count, -1));
+  std::vector<std::string> names;
+  for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
+  for (size_t row = 0; row < count; ++row) {
+    EvaluationOptions options = base;
+    SetSubject(contestants[row], &options);
+    for (size_t column = row + 1; column < count; ++column) {
+      options.opponents.push_back(contestants[column].player);
+    }
+    if (options.opponents.empty()) break;
+    const auto result = Evaluate(options);
+    if (!result.ok()) return result.status();
+    for (size_t column = row + 1; column < count; ++column) {
+      const SideSummary both = Summarise(spec, result->opponents[column - row - 1], -1);
+      const double played = double(both.won + both.lost + both.drawn + both.cut);
+      if (played == 0) continue;
+      rates[row][column] = both.win_rate;
+      rates[column][row] = double(both.lost) / played;
+    }
+    fprintf(stderr, "%s: done\n", names[row].c_str());
+  }
+  fputs(CrossTable(names, rates).c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status Eval(EvalArguments arguments, CommandContext* context) {
+  if (arguments.policy == "torch" && !context->torch_policy) return BecomeTorch(*context);
+  auto subject = LoadSubject(arguments, *context);
+  if (!subject.ok()) return subject.status();
+  EvaluationOptions options;
+  if (auto status = FillFromConfig(subject->config_text, &arguments, &options); !status.ok()) {
+    return status;
+  }
+  if (arguments.opponents.empty()) arguments.opponents = BotsOf(arguments.environment);
+  if (arguments.opponents.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        arguments.environment, " describes no scripted bots: name opponents with --opponent"));
+  }
+  const auto spec = SpecOf(options);
+  if (!spec.ok()) return spec.status();
+  if (arguments.policy == "random") {
+    std::shared_ptr<Policy> random = MakeRandomPolicy(MakeNetworkShape(*spec, NetworkConfig()));
+    subject->player.policy = std::move(random);
+  }
+  std::vector<Contestant> contestants = {*subject};
+  for (const std::string& name : arguments.opponents) {
+    auto opponent = LoadContestant(name, arguments.policy, *context);
+    if (!opponent.ok()) return opponent.status();
+    contestants.push_back(std::move(*opponent));
+  }
+  if (arguments.cross) return Cross(*spec, contestants, options);
+
+  SetSubject(*subject, &options);
+  for (size_t i = 1; i < contestants.size(); ++i)
+    options.opponents.push_back(contestants[i].player);
+  if (!arguments.quiet && isatty(2)) {
+    options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
+  }
+  printf("%s", subject->player.name.c_str());
+  if (subject->version > 0) {
+    printf(" (version %llu, %s timesteps, %s of training)", (unsigned long long)subject->version,
+           ShortCount(double(subject->timesteps)).c_str(), ShortDuration(subject->seconds).c_str());
+  }
+  printf(" on %s: %u matches an opponent, seeds from %llu\n", arguments.environment.c_str(),
+         arguments.games, (unsigned long long)arguments.seed);
+  fflush(stdout);
+  const auto result = Evaluate(options);
+  if (options.progress) fputs("\r\033[K", stderr);
+  if (!result.ok()) return result.status();
+  fputs(EvaluationTable(*spec, *result).c_str(), stdout);
+  if (!arguments.json.empty()) {
+    const std::string text = EvaluationJson(*spec, subject->player.name, *result);
+    if (arguments.json == "-") {
+      fputs(text.c_str(), stdout);
+    } else if (auto status = WriteFileAtomically(arguments.json, text); !status.ok()) {
+      return status;
+    }
+  }
+  if (arguments.check_determinism) {
+    if (auto status = CheckDeterminism(arguments, *context, *result); !status.ok()) return status;
+  }
+  if (arguments.require_lower >= 0) {
+    for (const OpponentScore& score : result->opponents) {
+      if (Summarise(*spec, score, -1).wilson_low >= arguments.require_lower) continue;
+      fprintf(stderr, "midlane: against %s the lower bound is %.3f, below the required %.3f\n",
+              score.opponent.c_str(), Summarise(*spec, score, -1).wilson_low,
+              arguments.require_lower);
+      context->exit_code = kExitShort;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddEvalCommand(CLI::App* app, CommandContext* context) {
+  auto arguments = std::make_shared<EvalArguments>();
+  CLI::App* command = app->add_subcommand(
+      "eval",
+      "Play matches of a trained agent against bots or other agents and print a table: matches\n"
+      "from both sides, with fixed seeds; matches cut by the frame limit never count as won.");
+  command->footer(
+      "Examples:\n"
+      "  midlane eval blobby                                    against every shipped bot\n"
+      "  midlane eval blobby --opponent reduced --opponent hyp014:5 --games 200\n"
+      "  midlane eval runs/try2 --opponent runs/blobby          agent against agent\n"
+      "  midlane eval blobby --require-lower 0.5 --json out.json   exits 3 where it is not met\n"
+      "  midlane eval --env blobby --policy random --games 10   before anything is trained");
+  command->add_option("run", arguments->run,
+                      "a run by name or folder, a checkpoint file, or RUN@VERSION of its pool");
+  command->add_option("--env", arguments->environment, "default: the one it was trained on");
+  command
+      ->add_option("--opponent", arguments->opponents,
+                   "a bot as NAME or NAME:STRENGTH, or a run with a slash, like runs/other "
+                   "(repeatable; default: every bot of the environment)")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--setting", arguments->settings, "a world setting as NAME=VALUE (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--games", arguments->games, "matches against each opponent (200)")
+      ->check(CLI::Range(1, 1000000));
+  command->add_option("--parallel", arguments->parallel, "worlds at once (default: the cores)");
+  command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
+  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (200000)");
+  command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
+  command->add_option("--policy", arguments->policy, "native, torch, or random")
+      ->check(CLI::IsMember({"native", "torch", "random"}));
+  command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)");
+  command->add_option("--require-lower", arguments->require_lower,
+                      "exit 3 where a lower bound of the win rate is below this");
+  command->add_flag("--greedy", arguments->greedy, "the likeliest action in place of a sample");
+  command->add_flag("--cross", arguments->cross, "everyone against everyone: a table of win rates");
+  command->add_flag("--check-determinism", arguments->check_determinism,
+                    "play some matches again in a new process and compare their hashes");
+  command->add_flag("--quiet", arguments->quiet, "no progress");
+  command->callback([arguments, context] {
+    const absl::Status status = Eval(*arguments, context);
+    if (!status.ok()) context->exit_code = Report(status);
+  });
+}
+
+}  // namespace midlane

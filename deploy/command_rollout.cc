@@ -1,0 +1,104 @@
+#include "deploy/command_rollout.h"
+
+#include <stdio.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "learner/files.h"
+#include "rollout/worker.h"
+
+namespace midlane {
+namespace {
+
+struct RolloutArguments {
+  std::string run;
+  std::string config;
+  std::vector<std::string> assignments;
+  std::string learner;
+  uint32_t index = 0;
+  uint32_t games = 0;
+  std::string policy;
+  std::string device = "cpu";
+};
+
+absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& context) {
+  Config config;
+  std::string address = arguments.learner;
+  std::string file = arguments.config;
+  if (!arguments.run.empty()) {
+    const std::string folder = RunFolder(arguments.run);
+    if (file.empty()) file = absl::StrCat(folder, "/config.toml");
+    if (address.empty()) {
+      const auto text = ReadFile(absl::StrCat(folder, "/learner.address"));
+      if (!text.ok()) {
+        return absl::NotFoundError(absl::StrCat(
+            folder, " has no learner.address: start its learner first (midlane learn --run-dir ",
+            folder, "), or name one with --learner"));
+      }
+      const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
+      address = lines[0];
+    }
+  }
+  if (file.empty() || address.empty()) {
+    return absl::InvalidArgumentError(
+        "name a run with --run, or its configuration with --config and its learner with "
+        "--learner tcp://HOST:PORT");
+  }
+  if (auto status = ApplyOverrides(file, arguments.assignments, &config); !status.ok()) {
+    return status;
+  }
+  if (!arguments.policy.empty()) config.run.policy = arguments.policy;
+  if (arguments.games > 0) config.worker.games = arguments.games;
+  if (auto status = ValidateConfig(config); !status.ok()) return status;
+
+  WorkerOptions options = MakeWorkerOptions(config, arguments.index);
+  options.learner = address;
+  if (config.run.policy == "torch") {
+    if (!context.torch_policy) return BecomeTorch(context);
+    options.make_policy = [&](const NetworkShape& shape) -> std::unique_ptr<Policy> {
+      auto policy = context.torch_policy(shape, arguments.device);
+      if (policy.ok()) return std::move(*policy);
+      fprintf(stderr, "midlane: %s\n", std::string(policy.status().message()).c_str());
+      return MakeNativePolicy(shape);
+    };
+  } else if (config.run.policy == "random") {
+    options.make_policy = MakeRandomPolicy;
+  }
+  auto worker = Worker::Create(std::move(options));
+  if (!worker.ok()) return worker.status();
+  StopOnSignal stop([&worker] { (*worker)->Stop(); });
+  return (*worker)->Run();
+}
+
+}  // namespace
+
+void AddRolloutCommand(CLI::App* app, CommandContext* context) {
+  auto arguments = std::make_shared<RolloutArguments>();
+  CLI::App* command = app->add_subcommand(
+      "rollout",
+      "Run one worker: games, their policy, and experience for a learner.\n"
+      "`midlane train` starts workers by itself; this is for more of them, here or elsewhere.");
+  command->footer(
+      "Examples:\n"
+      "  midlane rollout --run blobby --index 7     one more worker for runs/blobby\n"
+      "  midlane rollout --config config.toml --learner tcp://10.0.0.5:5555 --index 8");
+  command->add_option("--run", arguments->run, "a run on this machine, by name or folder");
+  command->add_option("--config", arguments->config, "the run's configuration");
+  command
+      ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--learner", arguments->learner, "tcp://HOST:PORT or ipc://PATH");
+  command->add_option("--index", arguments->index,
+                      "number of this worker in the run: its seeds follow from it");
+  command->add_option("--games", arguments->games, "worlds that it runs");
+  command->add_option("--policy", arguments->policy, "native, torch, or random (ignores weights)")
+      ->check(CLI::IsMember({"native", "torch", "random"}));
+  command->add_option("--device", arguments->device, "of the torch policy: cpu, cuda, cuda:N");
+  command->callback(
+      [arguments, context] { context->exit_code = Report(Rollout(*arguments, *context)); });
+}
+
+}  // namespace midlane

@@ -1,0 +1,163 @@
+#include "deploy/command_train.h"
+
+#include <stdio.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "deploy/files.h"
+#include "deploy/launcher.h"
+#include "deploy/nearest.h"
+#include "learner/files.h"
+
+namespace midlane {
+namespace {
+
+struct TrainArguments {
+  std::string environment;
+  std::string run;
+  std::string config;
+  std::vector<std::string> assignments;
+  double seconds = -1;
+  uint64_t timesteps = 0;
+  uint64_t seed = 0;
+  uint32_t workers = 0;
+  uint32_t games = 0;
+  bool print_config = false;
+  bool quiet = false;
+};
+
+absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
+  absl::StatusOr<Config> config;
+  if (!saved.empty() && FileExists(saved)) {
+    config = Config();
+    if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;
+    if (config->run.environment != arguments.environment) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(saved, " is of a run on ", config->run.environment, ", not ",
+                       arguments.environment, ": name another run with --run"));
+    }
+  } else {
+    config = EnvironmentConfig(arguments.environment);
+    if (!config.ok()) return config.status();
+  }
+  if (auto status = ApplyOverrides(arguments.config, arguments.assignments, &*config);
+      !status.ok()) {
+    return status;
+  }
+  config->run.environment = arguments.environment;
+  if (arguments.seconds >= 0) config->learner.seconds_max = arguments.seconds;
+  if (arguments.timesteps > 0) config->learner.timesteps_max = arguments.timesteps;
+  if (arguments.seed > 0) config->run.seed = arguments.seed;
+  if (arguments.workers > 0) config->run.workers = arguments.workers;
+  if (arguments.games > 0) config->worker.games = arguments.games;
+  if (auto status = ValidateConfig(*config); !status.ok()) return status;
+  return config;
+}
+
+// Why training ended, for the line that closes it.
+std::string EndInWords(const Launcher& launcher, const Config& config) {
+  const MetricsLine& last = launcher.last();
+  if (launcher.interrupted()) return "stopped";
+  if (config.learner.timesteps_max > 0 && last.timesteps >= config.learner.timesteps_max) {
+    return "trained all its timesteps";
+  }
+  if (config.learner.seconds_max > 0 && last.seconds >= config.learner.seconds_max) {
+    return "trained all its time";
+  }
+  return last.reason.empty() ? "ended" : absl::StrCat("ended: ", last.reason);
+}
+
+absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
+  const std::string run_dir =
+      RunFolder(arguments.run.empty() ? arguments.environment : arguments.run);
+  const std::string saved = absl::StrCat(run_dir, "/config.toml");
+  auto config = TrainConfig(arguments, arguments.print_config ? "" : saved);
+  if (!config.ok()) return config.status();
+  if (arguments.print_config) {
+    fputs(FormatConfig(*config).c_str(), stdout);
+    return absl::OkStatus();
+  }
+
+  const bool resumed = FileExists(absl::StrCat(run_dir, "/checkpoint.mdl"));
+  if (auto status = MakeFolder(run_dir); !status.ok()) return status;
+  // Refuses a second run on this folder before anything of the first's is touched.
+  {
+    auto lock = RunLock::Take(run_dir);
+    if (!lock.ok()) return lock.status();
+  }
+  if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
+
+  const MachinePlan plan = PlanMachine(*config, AvailableCpus());
+  printf("%s %s in %s: %u %s with %u games each, learner on %u %s\n",
+         resumed ? "resuming" : "training", config->run.environment.c_str(), run_dir.c_str(),
+         plan.workers, plan.workers == 1 ? "worker" : "workers", config->worker.games,
+         plan.learner_threads, plan.learner_threads == 1 ? "thread" : "threads");
+  fflush(stdout);
+
+  Launcher launcher({*config, run_dir, arguments.quiet});
+  absl::Status status;
+  {
+    StopOnSignal stop([&launcher] { launcher.Interrupt(); });
+    status = launcher.Run();
+  }
+  const MetricsLine& last = launcher.last();
+  if (last.iteration > 0) {
+    printf("%s %s after %s and %s timesteps (version %llu)\n", run_dir.c_str(),
+           EndInWords(launcher, *config).c_str(), ShortDuration(last.seconds).c_str(),
+           WithThousands(last.timesteps).c_str(), (unsigned long long)last.version);
+    if (!last.verdict.empty()) printf("where the time went: %s\n", last.verdict.c_str());
+    printf("%s\n", AccountingLine(last).c_str());
+  }
+  if (!status.ok()) return status;
+  std::string again = absl::StrCat("midlane train ", arguments.environment);
+  if (!arguments.run.empty()) absl::StrAppend(&again, " --run ", arguments.run);
+  if (launcher.interrupted()) {
+    printf("resume with: %s\n", again.c_str());
+  } else {
+    printf("go on with: %s --seconds %.0f\nevaluate with: midlane eval %s\n", again.c_str(),
+           std::max(60.0, 2 * last.seconds), run_dir.c_str());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App* app, CommandContext* context) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = app->add_subcommand(
+      "train",
+      "Train an agent on this machine: one learner and its workers, sized to the machine.\n"
+      "Ctrl-C stops cleanly; the same command goes on where it stopped.");
+  command->footer(
+      "Examples:\n"
+      "  midlane train blobby                       until stopped, in runs/blobby/\n"
+      "  midlane train blobby --run try2 --seconds 600 --set ppo.epochs=2\n"
+      "  midlane train blobby --print-config        every setting with its default");
+  command
+      ->add_option("environment", arguments->environment,
+                   "a folder of envs/, or null (measures the loop), or probe")
+      ->required();
+  command->add_option("--run", arguments->run,
+                      "name of the run: its files go to runs/NAME/ (default: the environment's)");
+  command->add_option("--config", arguments->config, "a TOML file over the environment's defaults");
+  command
+      ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--seconds", arguments->seconds,
+                      "stop after so much training, over all resumes; 0: no limit");
+  command->add_option("--timesteps", arguments->timesteps, "stop after so many timesteps");
+  command->add_option("--seed", arguments->seed, "of everything random");
+  command->add_option("--workers", arguments->workers, "worker processes");
+  command->add_option("--games", arguments->games, "worlds that each worker runs");
+  command->add_flag("--print-config", arguments->print_config,
+                    "print the whole configuration as TOML and end");
+  command->add_flag("--quiet", arguments->quiet, "milestones and warnings only");
+  command->callback(
+      [arguments, context] { context->exit_code = Report(Train(*arguments, context)); });
+}
+
+}  // namespace midlane

@@ -1,0 +1,65 @@
+#include "deploy/contestant.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "deploy/files.h"
+#include "learner/inspect.h"
+
+namespace midlane {
+
+absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
+                                     const CommandContext& context) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits('@', 1));
+  const std::string path =
+      absl::EndsWith(parts.first, ".mdl") ? parts.first : RunFolder(parts.first);
+  if (!FileExists(path)) {
+    return absl::NotFoundError(absl::StrCat(
+        path, " is not there: name a run that was trained (midlane train ENVIRONMENT --run NAME)"));
+  }
+  auto contents = LoadCheckpointWeights(path);
+  if (!contents.ok()) return contents.status();
+  if (!parts.second.empty()) {
+    uint64_t version = 0;
+    if (!absl::SimpleAtoi(parts.second, &version)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": what follows @ is a version's number, not ", parts.second));
+    }
+    auto past = LoadPastWeights(path, version);
+    if (!past.ok()) return past.status();
+    contents->weights = std::move(*past);
+  }
+  std::shared_ptr<Policy> policy;
+  if (backend == "torch") {
+    auto made = context.torch_policy(contents->shape, "cpu");
+    if (!made.ok()) return made.status();
+    policy = std::move(*made);
+  } else {
+    policy = MakeNativePolicy(contents->shape);
+  }
+  if (auto status = policy->Load(contents->weights); !status.ok()) return status;
+  Contestant agent;
+  agent.player.name = name;
+  agent.player.policy = std::move(policy);
+  agent.config_text = contents->config_text;
+  agent.version = contents->weights.version;
+  agent.timesteps = contents->timesteps;
+  agent.seconds = contents->seconds;
+  return agent;
+}
+
+absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,
+                                          const CommandContext& context) {
+  if (absl::StrContains(name, '/')) return LoadAgent(name, backend, context);
+  const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits(':', 1));
+  Contestant bot;
+  bot.player.name = name;
+  bot.player.bot = parts.first;
+  bot.player.strength = parts.second;
+  return bot;
+}
+
+}  // namespace midlane

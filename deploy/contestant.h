@@ -1,0 +1,38 @@
+// Contestant: somebody who can play evaluation matches: a scripted bot or a trained agent.
+//
+// Thread-safety: a value and a function; a contestant's policy is one thread's.
+// Errors: NotFound (no such run), those of LoadCheckpointWeights, with the file.
+#ifndef MIDLANE_DEPLOY_CONTESTANT_H_
+#define MIDLANE_DEPLOY_CONTESTANT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/command.h"
+#include "rollout/evaluate.h"
+
+namespace midlane {
+
+struct Contestant {
+  EvaluationOpponent player;
+  // Of an agent: what its checkpoint says.
+  std::string config_text;
+  uint64_t version = 0, timesteps = 0;
+  double seconds = 0;
+};
+
+// `backend`: "native" or "torch" (then `context` must have it).
+// An agent's `name`: a run by name or folder, or a checkpoint file; "RUN@VERSION" is a past version
+// of its pool.
+absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
+                                     const CommandContext& context);
+
+// "hyp014" or "hyp014:5": a bot; anything with a slash: an agent.
+absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,
+                                          const CommandContext& context);
+
+}  // namespace midlane
+
+#endif  // MIDLANE_DEPLOY_CONTESTANT_H_

@@ -1,0 +1,196 @@
+#include "deploy/evaluation_report.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "rollout/experience.pb.h"
+
+namespace midlane {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr double kZ95 = 1.959964;
+
+std::string HashText(uint64_t hash) { return absl::StrFormat("%016x", hash); }
+
+const char* OutcomeName(int outcome) {
+  switch (outcome) {
+    case v1::MatchResult::WON:
+      return "won";
+    case v1::MatchResult::LOST:
+      return "lost";
+    case v1::MatchResult::DRAWN:
+      return "drawn";
+    case v1::MatchResult::CUT:
+      return "cut";
+    default:
+      return "invalid";
+  }
+}
+
+std::string SideName(const Spec& spec, int side) {
+  if (side < 0) return "both";
+  return size_t(side) < spec.agents.size() ? spec.agents[size_t(side)] : absl::StrCat(side);
+}
+
+std::string Row(const std::string& opponent, const std::string& side, const SideSummary& summary) {
+  std::string record = absl::StrCat(summary.won, "-", summary.lost);
+  if (summary.drawn > 0) absl::StrAppend(&record, "-", summary.drawn);
+  return absl::StrFormat("%-16s %-6s %9s  %5.1f %%  %5.1f-%5.1f %%  %5.1f : %-5.1f %8.0f s %5d\n",
+                         opponent, side, record, 100 * summary.win_rate, 100 * summary.wilson_low,
+                         100 * summary.wilson_high, summary.points_for, summary.points_against,
+                         summary.game_seconds, summary.cut);
+}
+
+Json SummaryJson(const SideSummary& summary) {
+  return {{"won", summary.won},
+          {"lost", summary.lost},
+          {"drawn", summary.drawn},
+          {"cut", summary.cut},
+          {"win_rate", summary.win_rate},
+          {"wilson_low", summary.wilson_low},
+          {"wilson_high", summary.wilson_high},
+          {"points_for", summary.points_for},
+          {"points_against", summary.points_against},
+          {"game_seconds", summary.game_seconds}};
+}
+
+}  // namespace
+
+SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
+  SideSummary summary;
+  const int points_for = spec.FindMetric("points_for");
+  const int points_against = spec.FindMetric("points_against");
+  uint64_t played = 0;
+  double frames = 0;
+  auto metric = [](const MatchRecord& match, int index) {
+    return index >= 0 && size_t(index) < match.metrics.size() ? double(match.metrics[size_t(index)])
+                                                              : 0.0;
+  };
+  for (const MatchRecord& match : score.matches) {
+    if (side >= 0 && match.side != side) continue;
+    ++played;
+    summary.won += match.outcome == v1::MatchResult::WON;
+    summary.lost += match.outcome == v1::MatchResult::LOST;
+    summary.drawn += match.outcome == v1::MatchResult::DRAWN;
+    summary.cut += match.outcome == v1::MatchResult::CUT;
+    summary.points_for += metric(match, points_for);
+    summary.points_against += metric(match, points_against);
+    frames += double(match.frames);
+  }
+  if (played == 0) return summary;
+  const auto count = double(played);
+  summary.win_rate = double(summary.won) / count;
+  WilsonInterval(summary.won, played, kZ95, &summary.wilson_low, &summary.wilson_high);
+  summary.points_for /= count;
+  summary.points_against /= count;
+  summary.game_seconds =
+      spec.frames_per_second > 0 ? frames / count / double(spec.frames_per_second) : 0;
+  return summary;
+}
+
+std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
+  std::string out =
+      absl::StrFormat("%-16s %-6s %9s  %7s  %13s  %-13s %10s %5s\n", "opponent", "side", "W-L",
+                      "won", "95 % interval", "   points", "mean length", "cut");
+  uint64_t crashes = 0;
+  for (const OpponentScore& score : result.opponents) {
+    crashes += score.crashes;
+    if (spec.agents.size() > 1) {
+      for (int side = 0; side < int(spec.agents.size()); ++side) {
+        absl::StrAppend(&out, Row(side == 0 ? score.opponent : "", SideName(spec, side),
+                                  Summarise(spec, score, side)));
+      }
+    }
+    absl::StrAppend(&out, Row(spec.agents.size() > 1 ? "" : score.opponent, "both",
+                              Summarise(spec, score, -1)));
+  }
+  absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d\n",
+                        result.decision_us_p50, result.decision_us_p99, crashes);
+  return out;
+}
+
+std::string EvaluationJson(const Spec& spec, const std::string& subject,
+                           const EvaluationResult& result) {
+  Json json = {{"subject", subject},
+               {"environment", spec.environment},
+               {"decision_us_p50", result.decision_us_p50},
+               {"decision_us_p99", result.decision_us_p99},
+               {"metrics", spec.metrics},
+               {"opponents", Json::array()}};
+  for (const OpponentScore& score : result.opponents) {
+    Json opponent = {{"name", score.opponent},
+                     {"crashes", score.crashes},
+                     {"both", SummaryJson(Summarise(spec, score, -1))},
+                     {"sides", Json::object()},
+                     {"matches", Json::array()}};
+    for (int side = 0; side < int(spec.agents.size()); ++side) {
+      opponent["sides"][SideName(spec, side)] = SummaryJson(Summarise(spec, score, side));
+    }
+    for (const MatchRecord& match : score.matches) {
+      opponent["matches"].push_back({{"seed", match.seed},
+                                     {"side", SideName(spec, match.side)},
+                                     {"outcome", OutcomeName(match.outcome)},
+                                     {"frames", match.frames},
+                                     {"hash", HashText(match.hash)},
+                                     {"metrics", match.metrics}});
+      opponent["matches"].back()["side_index"] = match.side;
+    }
+    json["opponents"].push_back(std::move(opponent));
+  }
+  return json.dump(1) + "\n";
+}
+
+std::string CrossTable(const std::vector<std::string>& names,
+                       const std::vector<std::vector<double>>& win_rates) {
+  size_t width = 8;
+  for (const std::string& name : names) width = std::max(width, name.size());
+  std::string out = std::string(width, ' ');
+  for (const std::string& name : names) absl::StrAppend(&out, "  ", name);
+  absl::StrAppend(&out, "\n");
+  for (size_t row = 0; row < names.size(); ++row) {
+    absl::StrAppend(&out, names[row], std::string(width - names[row].size(), ' '));
+    for (size_t column = 0; column < names.size(); ++column) {
+      const double rate = win_rates[row][column];
+      const std::string cell = rate < 0 ? "-" : absl::StrFormat("%.0f %%", 100 * rate);
+      const size_t pad = names[column].size() + 2;
+      absl::StrAppend(&out, std::string(pad > cell.size() ? pad - cell.size() : 1, ' '), cell);
+    }
+    absl::StrAppend(&out, "\n");
+  }
+  return out;
+}
+
+std::string CompareHashes(const EvaluationResult& result, const std::string& again) {
+  const Json json = Json::parse(again, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("opponents")) return "the second process gave no result";
+  std::map<std::tuple<std::string, int, uint64_t>, std::string> hashes;
+  for (const OpponentScore& score : result.opponents) {
+    for (const MatchRecord& match : score.matches) {
+      hashes[{score.opponent, match.side, match.seed}] = HashText(match.hash);
+    }
+  }
+  int compared = 0;
+  for (const Json& opponent : json["opponents"]) {
+    const std::string name = opponent.value("name", "");
+    for (const Json& match : opponent["matches"]) {
+      const auto found =
+          hashes.find({name, match.value("side_index", 0), match.value("seed", uint64_t{0})});
+      if (found == hashes.end()) continue;
+      ++compared;
+      const std::string hash = match.value("hash", "");
+      if (hash != found->second) {
+        return absl::StrFormat("the match against %s with seed %d differs: %s here, %s there", name,
+                               match.value("seed", uint64_t{0}), found->second, hash);
+      }
+    }
+  }
+  return compared > 0 ? "" : "the second process played none of the same matches";
+}
+
+}  // namespace midlane

@@ -1,0 +1,248 @@
+#include "deploy/launcher.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "deploy/files.h"
+#include "learner/files.h"
+
+namespace midlane {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+constexpr absl::Duration kTerminalEvery = absl::Milliseconds(500);
+constexpr absl::Duration kPlainEvery = absl::Seconds(5);
+constexpr absl::Duration kBackoffFirst = absl::Milliseconds(500);
+constexpr absl::Duration kBackoffMax = absl::Seconds(10);
+constexpr int kErrorLines = 3;
+
+int TerminalWidth() {
+  winsize size{};
+  if (ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
+  return 120;
+}
+
+}  // namespace
+
+Launcher::Launcher(LauncherOptions options)
+    : options_(std::move(options)),
+      plan_(PlanMachine(options_.config, AvailableCpus())),
+      terminal_(isatty(1)),
+      metrics_(absl::StrCat(options_.run_dir, "/metrics.jsonl")) {
+  options_.config.run.learner_threads = plan_.learner_threads;
+}
+
+Launcher::~Launcher() { StopAll(); }
+
+absl::Status Launcher::StartSeat(Seat* seat) {
+  auto process = Process::Start(seat->options);
+  if (!process.ok()) return process.status();
+  seat->process = std::move(*process);
+  seat->started = absl::Now();
+  seat->options.append_log = true;
+  return absl::OkStatus();
+}
+
+absl::Status Launcher::StartLearner() {
+  unlink(absl::StrCat(options_.run_dir, "/learner.address").c_str());
+  learner_.name = "learner";
+  learner_.options.command = {absl::StrCat(ExecutableDir(), "/midlane-torch"),
+                              "learn",
+                              "--run-dir",
+                              options_.run_dir,
+                              "--threads",
+                              absl::StrCat(plan_.learner_threads)};
+  // OpenMP threads that spin at barriers take the cores that games run on.
+  learner_.options.environment = {{"OMP_WAIT_POLICY", "PASSIVE"},
+                                  {"OMP_NUM_THREADS", absl::StrCat(plan_.learner_threads)}};
+  learner_.options.log = absl::StrCat(options_.run_dir, "/log/learner.log");
+  learner_.options.cpus = plan_.learner_cpus;
+  return StartSeat(&learner_);
+}
+
+absl::Status Launcher::GaveUp(const Seat& seat) const {
+  const std::string said = FileTail(seat.options.log, kErrorLines);
+  return absl::AbortedError(absl::StrCat("the ", seat.name, " ended with ", seat.process->Outcome(),
+                                         said.empty() ? "" : ": ", said,
+                                         "\n(log: ", seat.options.log, ")"));
+}
+
+absl::Status Launcher::WaitForAddress() {
+  const std::string path = absl::StrCat(options_.run_dir, "/learner.address");
+  const absl::Time deadline = absl::Now() + kStartTimeout;
+  while (!interrupted_) {
+    if (FileExists(path)) {
+      const auto text = ReadFile(path);
+      const std::vector<std::string> lines = absl::StrSplit(text.value_or(""), '\n');
+      if (!lines[0].empty()) {
+        address_ = lines[0];
+        return absl::OkStatus();
+      }
+    }
+    if (!learner_.process->Running()) return GaveUp(learner_);
+    if (absl::Now() > deadline) {
+      return absl::DeadlineExceededError(absl::StrCat("the learner did not open its port within ",
+                                                      absl::FormatDuration(kStartTimeout),
+                                                      " (log: ", learner_.options.log, ")"));
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Launcher::StartWorkers() {
+  workers_.resize(plan_.workers);
+  const bool torch = options_.config.run.policy == "torch";
+  for (uint32_t index = 0; index < plan_.workers; ++index) {
+    Seat& seat = workers_[index];
+    seat.name = absl::StrCat("worker ", index);
+    seat.options.command = {absl::StrCat(ExecutableDir(), torch ? "/midlane-torch" : "/midlane"),
+                            "rollout",
+                            "--config",
+                            absl::StrCat(options_.run_dir, "/config.toml"),
+                            "--learner",
+                            address_,
+                            "--index",
+                            absl::StrCat(index)};
+    seat.options.environment = {{"OMP_NUM_THREADS", "1"}};
+    seat.options.log = absl::StrCat(options_.run_dir, "/log/worker-", index, ".log");
+    if (auto status = StartSeat(&seat); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Launcher::Supervise(Seat* seat) {
+  if (!seat->process) {  // waits for its restart
+    if (absl::Now() < seat->restart_at) return absl::OkStatus();
+    return StartSeat(seat);
+  }
+  if (seat->process->Running()) {
+    if (absl::Now() - seat->process->stopped_since() > kStoppedMax) {
+      Say(absl::StrCat("the ", seat->name, " has been stopped for ",
+                       absl::FormatDuration(kStoppedMax), ": it is killed and started again"));
+      seat->process->Signal(SIGKILL);
+    }
+    return absl::OkStatus();
+  }
+  if (seat == &learner_ && !seat->process->killed()) return GaveUp(*seat);
+  if (absl::Now() - seat->started > kHealthy) seat->deaths_in_row = 0;
+  ++seat->deaths;
+  if (++seat->deaths_in_row > kDeathsMax) return GaveUp(*seat);
+  const absl::Duration pause =
+      std::min(kBackoffMax, kBackoffFirst * (1 << std::min(seat->deaths_in_row - 1, 10)));
+  seat->restart_at = absl::Now() + pause;
+  std::string said;
+  if (!seat->process->killed()) said = absl::StrCat(": ", FileTail(seat->options.log, 1));
+  Say(absl::StrCat("the ", seat->name, " ended with ", seat->process->Outcome(), said,
+                   "; it starts again in ", absl::FormatDuration(pause), " (restart ", seat->deaths,
+                   ")"));
+  if (seat == &learner_) {
+    // Workers know the address: the next learner opens the same one.
+    seat->options.command.resize(6);
+    seat->options.command.insert(seat->options.command.end(), {"--listen", address_});
+  }
+  seat->process.reset();
+  return absl::OkStatus();
+}
+
+void Launcher::ReadMetrics() {
+  for (MetricsLine& line : metrics_.Poll()) {
+    const std::vector<std::string> reached = ladder_.Reached(line);
+    if (!replaying_) {
+      for (const std::string& sentence : reached) Say(absl::StrCat("* ", sentence));
+      if (line.event == "warning") Say(absl::StrCat("warning: ", line.text));
+    }
+    if (line.event == "iteration" || line.event == "stop") {
+      trained_ = trained_ || (!replaying_ && line.event == "iteration");
+      last_ = std::move(line);
+    }
+  }
+}
+
+void Launcher::ClearProgress() {
+  if (!shown_) return;
+  fputs("\r\033[K", stdout);
+  shown_ = false;
+}
+
+void Launcher::Say(const std::string& text) {
+  ClearProgress();
+  printf("%s\n", text.c_str());
+  fflush(stdout);
+}
+
+void Launcher::ShowProgress() {
+  if (options_.quiet || !trained_ || last_.iteration == shown_iteration_) return;
+  const absl::Time now = absl::Now();
+  if (now - shown_at_ < (terminal_ ? kTerminalEvery : kPlainEvery)) return;
+  shown_at_ = now;
+  shown_iteration_ = last_.iteration;
+  std::string line = ProgressLine(last_, options_.config);
+  if (!terminal_) {
+    printf("%s\n", line.c_str());
+  } else {
+    line.resize(std::min<size_t>(line.size(), size_t(TerminalWidth() - 1)));
+    printf("\r\033[K%s", line.c_str());
+    shown_ = true;
+  }
+  fflush(stdout);
+}
+
+absl::Status Launcher::Run() {
+  if (auto status = MakeFolder(absl::StrCat(options_.run_dir, "/log")); !status.ok()) return status;
+  // What earlier starts wrote is no news, but its milestones are reached.
+  ReadMetrics();
+  replaying_ = false;
+  if (auto status = StartLearner(); !status.ok()) return status;
+  if (auto status = WaitForAddress(); !status.ok()) return status;
+  if (interrupted_) {
+    StopAll();
+    return absl::OkStatus();
+  }
+  if (auto status = StartWorkers(); !status.ok()) return status;
+
+  absl::Status status;
+  while (!interrupted_) {
+    ReadMetrics();
+    ShowProgress();
+    if (learner_.process && !learner_.process->Running() && learner_.process->succeeded()) break;
+    status = Supervise(&learner_);
+    for (Seat& worker : workers_) {
+      if (status.ok()) status = Supervise(&worker);
+    }
+    if (!status.ok()) break;
+    absl::SleepFor(kTick);
+  }
+  ClearProgress();
+  StopAll();
+  ReadMetrics();
+  ClearProgress();
+  if (status.ok() && learner_.process && !learner_.process->succeeded()) status = GaveUp(learner_);
+  return status;
+}
+
+void Launcher::StopAll() {
+  // The workers first, so that they can say what they leave behind while the learner listens.
+  for (Seat& worker : workers_) {
+    if (worker.process) worker.process->Signal(SIGTERM);
+  }
+  const absl::Time deadline = absl::Now() + kWorkerGrace;
+  for (Seat& worker : workers_) {
+    if (worker.process) {
+      worker.process->Terminate(std::max(absl::Milliseconds(1), deadline - absl::Now()));
+    }
+  }
+  if (learner_.process) learner_.process->Terminate(kLearnerGrace);
+}
+
+}  // namespace midlane

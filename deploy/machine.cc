@@ -1,0 +1,57 @@
+#include "deploy/machine.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace midlane {
+namespace {
+
+// Games, policy and learner of a small network cost about a third each a timestep, so one worker
+// with its games keeps up with about this many cores.
+constexpr uint32_t kCoresOfWorker = 4;
+// Weights (without the observation's layer, which is known only with the spec) above which
+// libtorch's threads pay for their barriers.
+constexpr uint64_t kLargeNetwork = 100000;
+
+uint64_t InnerWeights(const NetworkConfig& network) {
+  uint64_t weights = 0;
+  for (size_t i = 1; i < network.hidden.size(); ++i) {
+    weights += uint64_t{network.hidden[i - 1]} * network.hidden[i];
+  }
+  const uint64_t last = network.hidden.empty() ? 0 : network.hidden.back();
+  return weights + 4ull * network.lstm * (network.lstm + last);
+}
+
+}  // namespace
+
+std::vector<int> AvailableCpus() {
+  std::vector<int> cpus;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+    }
+  }
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
+}
+
+MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus) {
+  const auto cores = static_cast<uint32_t>(std::max<size_t>(1, cpus.size()));
+  const bool large = InnerWeights(config.learner.network) > kLargeNetwork;
+  MachinePlan plan;
+  plan.workers = config.run.workers > 0 ? config.run.workers : std::max(1u, cores / kCoresOfWorker);
+  plan.learner_threads = config.run.learner_threads;
+  if (plan.learner_threads == 0) {
+    plan.learner_threads = large ? cores : std::max(1u, cores / kCoresOfWorker);
+  }
+  if (config.run.pin == "auto" && plan.learner_threads < cores) {
+    plan.learner_cpus.assign(cpus.end() - plan.learner_threads, cpus.end());
+  }
+  return plan;
+}
+
+}  // namespace midlane
