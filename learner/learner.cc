@@ -34,8 +34,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kBehaviourErrorMax = 1e-4;
 constexpr uint32_t kBehaviourRowsMin = 64;
 constexpr uint32_t kBehaviourRowsMax = 512;
-// Iterations of credit where learner.credits_total leaves it to the learner.
-constexpr double kCreditIterations = 1.5;
+// Credit flows back as training goes on, ahead of its progress by this share of the iteration: the
+// next batch is whole when this one is done, and no timestep waits longer than one version.
+constexpr double kCreditLead = 0.25;
 constexpr uint32_t kCreditsMin = 4;
 // A network of more parameters keeps libtorch's BLAS busy enough.
 constexpr size_t kNativeParametersMax = 1u << 19;
@@ -368,7 +369,8 @@ class PpoLearner final : public Learner {
         chunk.credit_returned = true;
       }
     };
-    iteration.progress = grant;
+    grant(kCreditLead);
+    iteration.progress = [&](double done) { grant(std::min(1.0, done + kCreditLead)); };
     const absl::StatusOr<PpoFigures> figures =
         TrainPpo(options_.ppo, iteration, *batch, engine_.get());
     if (!figures.ok()) return figures.status();
