@@ -4,7 +4,15 @@
 #include <string.h>
 
 static const char* const names[MIDLANE_RENDER_COUNT] = {
-#define RENDER(name) #name,
+#define RENDER(name, kind) #name,
+#include "preload/render_names.h"
+#undef RENDER
+};
+
+enum kind { DRAW, STATE };
+
+static const enum kind kinds[MIDLANE_RENDER_COUNT] = {
+#define RENDER(name, kind) kind,
 #include "preload/render_names.h"
 #undef RENDER
 };
@@ -36,7 +44,8 @@ static midlane_function real_of(uint32_t index) {
 }
 
 static midlane_function choice(uint32_t index) {
-  return skipped[index] && !draws ? (midlane_function)no_op : real_of(index);
+  bool skip = skipped[index] && !draws && (kinds[index] == DRAW || render_every == 0);
+  return skip ? (midlane_function)no_op : real_of(index);
 }
 
 static void retarget(void) {

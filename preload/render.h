@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 enum midlane_render_index {
-#define RENDER(name) MIDLANE_RENDER_##name,
+#define RENDER(name, kind) MIDLANE_RENDER_##name,
 #include "preload/render_names.h"
 #undef RENDER
   MIDLANE_RENDER_COUNT,

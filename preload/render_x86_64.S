@@ -20,7 +20,7 @@ midlane_slow_\name:
         .set    midlane_index, midlane_index + 1
         .endm
 
-#define RENDER(name) RENDER_SYMBOL name
+#define RENDER(name, kind) RENDER_SYMBOL name
 #include "preload/render_names.h"
 #undef RENDER
 
@@ -30,7 +30,7 @@ midlane_slow_\name:
         .type   \name, @object
         .balign 64
 \name:
-#define RENDER(name) .quad midlane_slow_##name
+#define RENDER(name, kind) .quad midlane_slow_##name
 #include "preload/render_names.h"
 #undef RENDER
         .size   \name, .-\name

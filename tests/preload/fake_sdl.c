@@ -2,8 +2,10 @@
 #include <stdint.h>
 
 static long drawn;
+static long scaled;
 
 long fake_drawn(void) { return drawn; }
+long fake_scaled(void) { return scaled; }
 
 long SDL_RenderCopyExF(long a, double b, long c, double d, long e, double f, long g, double h,
                        long i, double j, long k, double l, long m, double n, long o, double p,
@@ -18,4 +20,7 @@ int SDL_RenderPresent(void* renderer) {
   return renderer ? 7 : 8;
 }
 
-float SDL_RenderSetScale(float x, float y) { return x * 10 + y; }
+float SDL_RenderSetScale(float x, float y) {
+  scaled++;
+  return x * 10 + y;
+}

@@ -7,6 +7,7 @@
 
 extern "C" {
 long fake_drawn(void);
+long fake_scaled(void);
 long SDL_RenderCopyExF(long, double, long, double, long, double, long, double, long, double, long,
                        double, long, double, long, double, double);
 int SDL_RenderPresent(void*);
@@ -24,7 +25,8 @@ midlane_description Description(uint32_t render_every) {
   midlane_description description = {};
   strcpy(description.skip[0], "SDL_RenderCopyExF");
   strcpy(description.skip[1], "SDL_RenderPresent");
-  description.skips = 2;
+  strcpy(description.skip[2], "SDL_RenderSetScale");
+  description.skips = 3;
   strcpy(description.frame_call, "SDL_RenderPresent");
   description.render_every = render_every;
   return description;
@@ -45,20 +47,24 @@ TEST(Render, TrampolinesPassAnySignatureAndSkipByFrame) {
   for (int frame = 0; frame < 9; frame++) {
     long before = fake_drawn();
     Draw();
+    EXPECT_FLOAT_EQ(SDL_RenderSetScale(1.5f, 2.25f), 17.25f);
     SDL_RenderPresent(error);
     drawn += fake_drawn() == before ? '-' : fake_drawn() == before + 2 ? 'D' : '?';
   }
   EXPECT_EQ(drawn, "D--D--D--");
-  EXPECT_FLOAT_EQ(SDL_RenderSetScale(1.5f, 2.25f), 17.25f) << "not on the list";
+  EXPECT_FLOAT_EQ(SDL_RenderSetScale(1.5f, 2.25f), 17.25f) << "state of later frames is kept";
 
   midlane_description never = Description(0);
   ASSERT_TRUE(midlane_render_configure(&never, error, sizeof(error))) << error;
   long before = fake_drawn();
+  long scaled = fake_scaled();
   for (int frame = 0; frame < 9; frame++) {
     EXPECT_EQ(Draw(), 0);
+    SDL_RenderSetScale(1.5f, 2.25f);
     EXPECT_EQ(SDL_RenderPresent(error), 0);
   }
   EXPECT_EQ(fake_drawn(), before);
+  EXPECT_EQ(fake_scaled(), scaled);
   EXPECT_EQ(midlane_render_frames(), 9u) << "frames are counted where nothing is drawn";
 }
 
