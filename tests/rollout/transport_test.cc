@@ -274,6 +274,20 @@ TEST(TransportTest, AnOrderlyLeaverFreesItsCredit) {
   ASSERT_TRUE(PollUntil(second.get(), [&] { return second->credits() == 6; }));
 }
 
+TEST(TransportTest, AWorkerThatIsBackBeforeItWasMissedBeginsFreshBooks) {
+  auto learner = Bind(LearnerOptions());
+  auto worker = Connect(learner->address(), 1);
+  ASSERT_TRUE(PollUntil(worker.get(), [&] { return worker->credits() == 6; }));
+  ASSERT_TRUE(SendChunk(worker.get(), 1, 0).ok());
+  EXPECT_EQ(ReceiveChunk(learner.get(), 1), 0u);
+  worker.reset();
+  worker = Connect(learner->address(), 1);
+  ASSERT_TRUE(PollUntil(worker.get(), [&] { return worker->credits() == 5; }));
+  Settle(worker.get());
+  EXPECT_EQ(worker->credits(), 5u);
+  EXPECT_EQ(learner->workers(), 1u);
+}
+
 TEST(TransportTest, AKilledWorkersCreditGoesToTheOthersAndItsChunksStayOnTheBooks) {
   Child child([](const std::string& address) {
     auto worker = WorkerTransport::Connect(WorkerOptions(address, 1));
