@@ -179,6 +179,59 @@ TEST_F(BlobbyTest, ActionsMoveTheOwnBlob) {
   }
 }
 
+// Over whole flights of the real ball, from one blow (a blob's, or the net's round top's: vy
+// changes by more than gravity) to the next: what was predicted comes true.
+TEST_F(BlobbyTest, ThePredictedLandingComesTrue) {
+  World world(Blobby());
+  ASSERT_TRUE(world.ok());
+  std::mt19937 random(8);
+  auto choose = [&](int agent, const AgentView& view) {  // under the ball, jumping at times
+    const float aim = world.Value(agent, "aim", 1);
+    const int direction = aim < -0.1f ? 1 : aim > 0.2f ? 2 : 0;
+    view.actions[0] = 2 * direction + (random() % 8 == 0 ? 1 : 0);
+  };
+  constexpr float kHead = (468.5f - 379.5f) / 400;
+  struct Prediction {
+    float x, frames;
+  };
+  std::vector<Prediction> flight;  // since the last blow
+  std::vector<float> x_errors, frame_errors;
+  for (int rally = 0; rally < 100; ++rally) {
+    ASSERT_TRUE(world.Reset({{"frame_skip", "1"}}));
+    flight.clear();
+    float speed = 0, height = 0;
+    while (!world.Last()) {
+      const float vy = world.Value(kLeft, "ball", 3) * 15;
+      const bool running =
+          world.Value(kLeft, "rally", 0) == 0 && world.Value(kLeft, "rally", 1) == 0;
+      const float y = world.Value(kLeft, "ball", 1), x = world.Value(kLeft, "ball", 0);
+      if (!running || std::abs(vy - (speed - 0.287f)) > 0.01f) flight.clear();
+      if (running && y <= kHead && height > kHead && !flight.empty()) {
+        for (size_t i = 0; i < flight.size(); ++i) {
+          x_errors.push_back(std::abs(flight[i].x - x) * 400);
+          frame_errors.push_back(std::abs(flight[i].frames - float(flight.size() - i)));
+        }
+        flight.clear();
+      }
+      if (running && y > kHead) {
+        flight.push_back({world.Value(kLeft, "ball", 4), world.Value(kLeft, "ball", 5) * 100});
+      }
+      speed = vy;
+      height = y;
+      ASSERT_TRUE(world.Step(choose));
+    }
+  }
+  ASSERT_GT(x_errors.size(), 1000u);
+  std::sort(x_errors.begin(), x_errors.end());
+  std::sort(frame_errors.begin(), frame_errors.end());
+  const auto quantile = [](const std::vector<float>& sorted, double q) {
+    return sorted[size_t(q * double(sorted.size() - 1))];
+  };
+  EXPECT_LT(quantile(x_errors, 0.5), 7);
+  EXPECT_LT(quantile(x_errors, 0.85), 14);
+  EXPECT_LT(quantile(frame_errors, 0.85), 1.5);
+}
+
 TEST_F(BlobbyTest, TwoBotsAreWatched) {
   World world(Blobby());
   ASSERT_TRUE(world.ok());
