@@ -81,16 +81,23 @@ static void begin_game(const char* executable) {
   struct midlane_channel* channel = midlane_exchange.channel;
   char message[512];
   own_pid = getpid();
+  midlane_fallback_play = description.fallback_play;
   atomic_store(&channel->game_pid, (uint32_t)own_pid);
   midlane_announce_begin(&channel->announcement, executable);
   midlane_lua_resolve();
   midlane_announce_lua();
   report_at_exit = description.announce;
   pthread_atfork(NULL, NULL, in_child);
+  if (midlane_lua_second_library()[0] != '\0' && !description.vanilla) {
+    midlane_refuse(
+        "%s and %s are both loaded: the shim cannot know which of the two Lua libraries the game "
+        "plays with",
+        midlane_lua.library, midlane_lua_second_library());
+    return;
+  }
   if (description.vanilla) {
     midlane_watch = MIDLANE_WATCH_COUNT;
   } else {
-    midlane_fallback_play = description.fallback_play;
     if (!midlane_render_configure(&description, message, sizeof(message)) ||
         (description.adapter[0] != '\0' &&
          !midlane_adapter_read(description.adapter, message, sizeof(message)))) {

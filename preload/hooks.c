@@ -12,8 +12,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static midlane_function demand(const char* name) {
-  midlane_function real = midlane_real(name);
+static midlane_function forward(const char* name, const void* return_address) {
+  midlane_function real = midlane_lua_forward(name, return_address);
   if (!real) {
     midlane_say("%s was called, but no loaded library holds it: please report the game", name);
     _Exit(MIDLANE_EXIT_FALLBACK);
@@ -21,15 +21,23 @@ static midlane_function demand(const char* name) {
   return real;
 }
 
-// A static pointer `real` of the hook's own type.
-#define REAL(name)                                                                             \
-  static __typeof__(&name) real;                                                               \
-  if (__builtin_expect(real == NULL, 0)) {                                                     \
-    __atomic_store_n(&real, (__typeof__(&name))demand(#name), __ATOMIC_RELAXED);               \
-  }                                                                                            \
-  const bool watched =                                                                         \
-      __builtin_expect(midlane_watch != MIDLANE_WATCH_NOTHING, 0) && !midlane_adapter_running; \
+// `real` of the hook's own type, and whether this call is of interest: something is watched, the
+// shim itself does not run Lua, and where there are several Lua libraries it is the game's one.
+#define REAL(name)                                                                               \
+  static __typeof__(&name) cached;                                                               \
+  __typeof__(&name) real = cached;                                                               \
+  if (__builtin_expect(real == NULL || midlane_lua_attention != MIDLANE_LUA_CALM, 0)) {          \
+    real = (__typeof__(&name))forward(#name, __builtin_return_address(0));                       \
+    __atomic_store_n(&cached, real, __ATOMIC_RELAXED);                                           \
+  }                                                                                              \
+  const bool watched =                                                                           \
+      __builtin_expect(midlane_watch != MIDLANE_WATCH_NOTHING, 0) && !midlane_adapter_running && \
+      (midlane_lua_attention == MIDLANE_LUA_CALM || is_the_games((const void*)real));            \
   if (watched) midlane_hook_reached(MIDLANE_HOOK_##name)
+
+static bool is_the_games(const void* real) {
+  return midlane_lua.dialect == MIDLANE_LUA_NONE || midlane_lua_calls_itself(real);
+}
 
 typedef void* (*lua_Alloc)(void*, void*, size_t, size_t);
 

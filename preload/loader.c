@@ -20,6 +20,7 @@ static void* answer_dlsym(void) { return dlsym_answer; }
 
 static midlane_function pick_dlopen(intptr_t flags) {
   if (!midlane_loader_dlopen) midlane_loader_dlopen = midlane_real("dlopen");
+  midlane_lua_attention = MIDLANE_LUA_RECOUNT;
   bool strip = midlane_watch != MIDLANE_WATCH_NOTHING && (flags & RTLD_DEEPBIND) != 0;
   return strip ? midlane_loader_dlopen_shallow : midlane_loader_dlopen;
 }

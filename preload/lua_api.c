@@ -22,23 +22,21 @@ const char* midlane_lua_dialect_name(enum midlane_dialect dialect) {
   return names[dialect];
 }
 
-enum midlane_dialect midlane_lua_identify(midlane_lua_has has, void* data) {
-  if (!has("lua_newstate", data) || !has("lua_load", data)) return MIDLANE_LUA_NONE;
-  if (has("luaJIT_setmode", data)) return MIDLANE_LUA_JIT;
-  if (has("lua_setwarnf", data)) return MIDLANE_LUA_54;
-  if (has("lua_rotate", data)) return MIDLANE_LUA_53;
-  if (has("lua_pcallk", data)) return MIDLANE_LUA_52;
-  return has("lua_objlen", data) ? MIDLANE_LUA_51 : MIDLANE_LUA_NONE;
+static enum midlane_dialect identify(midlane_lua_lookup lookup, void* source) {
+  if (!lookup("lua_newstate", source) || !lookup("lua_load", source)) return MIDLANE_LUA_NONE;
+  if (lookup("luaJIT_setmode", source)) return MIDLANE_LUA_JIT;
+  if (lookup("lua_setwarnf", source)) return MIDLANE_LUA_54;
+  if (lookup("lua_rotate", source)) return MIDLANE_LUA_53;
+  if (lookup("lua_pcallk", source)) return MIDLANE_LUA_52;
+  return lookup("lua_objlen", source) ? MIDLANE_LUA_51 : MIDLANE_LUA_NONE;
 }
 
-static bool object_has(const char* name, void* handle) {
-  return midlane_own_symbol(handle, name) != NULL;
-}
-
-static bool fill(void* handle, struct midlane_lua* lua) {
+bool midlane_lua_fill(struct midlane_lua* lua, midlane_lua_lookup lookup, void* source) {
   bool complete = true;
+  enum midlane_dialect dialect = identify(lookup, source);
+  if (dialect == MIDLANE_LUA_NONE) return false;
 #define MIDLANE_LUA_LOOK(result, name, parameters) \
-  lua->name = (result(*) parameters)midlane_own_symbol(handle, #name);
+  lua->name = (result(*) parameters)lookup(#name, source);
 #define MIDLANE_LUA_DEMAND(result, name, parameters) \
   MIDLANE_LUA_LOOK(result, name, parameters)         \
   complete = complete && lua->name != NULL;
@@ -46,18 +44,23 @@ static bool fill(void* handle, struct midlane_lua* lua) {
   MIDLANE_LUA_OPTIONAL(MIDLANE_LUA_LOOK)
 #undef MIDLANE_LUA_DEMAND
 #undef MIDLANE_LUA_LOOK
-  return complete && (lua->lua_pcallk || lua->lua_pcall) &&
-         (lua->luaL_loadbufferx || lua->luaL_loadbuffer);
+  if (!complete || !(lua->lua_pcallk || lua->lua_pcall) ||
+      !(lua->luaL_loadbufferx || lua->luaL_loadbuffer)) {
+    return false;
+  }
+  bool old_index = dialect == MIDLANE_LUA_51 || dialect == MIDLANE_LUA_JIT;
+  lua->registry_index = old_index ? kRegistryIndex51 : kRegistryIndex52;
+  lua->dialect = dialect;
+  return true;
+}
+
+static midlane_function look_in_object(const char* name, void* handle) {
+  return midlane_own_symbol(handle, name);
 }
 
 static bool consider_object(const char* path, void* handle, void* data) {
   struct midlane_lua* lua = data;
-  if (!handle) return false;
-  enum midlane_dialect dialect = midlane_lua_identify(object_has, handle);
-  if (dialect == MIDLANE_LUA_NONE || !fill(handle, lua)) return false;
-  bool jit_or_51 = dialect == MIDLANE_LUA_51 || dialect == MIDLANE_LUA_JIT;
-  lua->registry_index = jit_or_51 ? kRegistryIndex51 : kRegistryIndex52;
-  lua->dialect = dialect;
+  if (!handle || !midlane_lua_fill(lua, look_in_object, handle)) return false;
   snprintf(lua->library, sizeof(lua->library), "%s", path);
   return true;
 }
@@ -145,4 +148,38 @@ void midlane_lua_set_environment(lua_State* L, int index) {
   } else if (!midlane_lua.lua_setupvalue(L, index, 1)) {
     midlane_lua.lua_settop(L, -2);
   }
+}
+
+int midlane_lua_attention = MIDLANE_LUA_RECOUNT;
+static char second_library[256];
+
+struct count {
+  int libraries;
+};
+
+static bool count_object(const char* path, void* handle, void* data) {
+  struct count* count = data;
+  if (!midlane_own_symbol(handle, "lua_newstate") || !midlane_own_symbol(handle, "lua_load")) {
+    return false;
+  }
+  count->libraries++;
+  if (count->libraries == 2) snprintf(second_library, sizeof(second_library), "%s", path);
+  return false;
+}
+
+const char* midlane_lua_second_library(void) {
+  if (midlane_lua_attention == MIDLANE_LUA_RECOUNT) {
+    struct count count = {0};
+    midlane_visit_objects(count_object, &count);
+    midlane_lua_attention = count.libraries > 1 ? MIDLANE_LUA_MANY : MIDLANE_LUA_CALM;
+  }
+  return midlane_lua_attention == MIDLANE_LUA_MANY ? second_library : "";
+}
+
+midlane_function midlane_lua_forward(const char* name, const void* return_address) {
+  if (midlane_lua_second_library()[0] != '\0') {
+    midlane_function reached = midlane_reached_from(return_address, name);
+    if (reached) return reached;
+  }
+  return midlane_real(name);
 }

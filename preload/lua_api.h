@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "preload/real.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -125,9 +127,26 @@ static inline bool midlane_lua_calls_itself(const void* return_address) {
 // Name as in midlane_announcement.dialect.
 const char* midlane_lua_dialect_name(enum midlane_dialect dialect);
 
-// The dialect of a library, by the functions that `has` says it defines.
-typedef bool (*midlane_lua_has)(const char* name, void* data);
-enum midlane_dialect midlane_lua_identify(midlane_lua_has has, void* data);
+// Fills `lua` from a source of functions (NULL: it has none of that name). False where these are
+// not a whole Lua. Touches only the dialect, the registry's index and the functions.
+typedef midlane_function (*midlane_lua_lookup)(const char* name, void* source);
+bool midlane_lua_fill(struct midlane_lua* lua, midlane_lua_lookup lookup, void* source);
+
+// More than one library of the process holds Lua. Then hooks must ask midlane_lua_forward at each
+// call, and only calls into midlane_lua's library are the game's.
+enum midlane_lua_attention {
+  MIDLANE_LUA_CALM = 0,
+  MIDLANE_LUA_RECOUNT = 1,  // an object may have been loaded
+  MIDLANE_LUA_MANY = 2,
+};
+extern int midlane_lua_attention;
+
+// Where a call of the hook `name` from `return_address` must go on: the library that the caller
+// would have reached without the shim. NULL where there is none.
+midlane_function midlane_lua_forward(const char* name, const void* return_address);
+
+// The second library's file where there are several, else "".
+const char* midlane_lua_second_library(void);
 
 // [-0, +0, -] index of upvalue i of the running C function.
 static inline int midlane_lua_upvalue(int i) {

@@ -101,3 +101,37 @@ midlane_function midlane_real(const char* name) {
   midlane_visit_objects(find_symbol, &search);
   return search.found;
 }
+
+// Among what the executable names as needed: first what each holds itself, then with its own
+// dependencies, as the loader's breadth-first order has it. (dlsym on the executable itself would
+// answer the shim's hooks.)
+static midlane_function reached_from_executable(const struct link_map* map, const char* name) {
+  const char* strings = NULL;
+  for (const ElfW(Dyn)* entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+    if (entry->d_tag == DT_STRTAB) strings = (const char*)entry->d_un.d_ptr;
+  }
+  for (int deep = 0; deep < 2; deep++) {
+    for (const ElfW(Dyn)* entry = map->l_ld; strings && entry->d_tag != DT_NULL; entry++) {
+      if (entry->d_tag != DT_NEEDED) continue;
+      void* handle = dlopen(strings + entry->d_un.d_val, RTLD_NOLOAD | RTLD_LAZY);
+      if (!handle) continue;
+      midlane_function found =
+          deep ? (midlane_function)midlane_dlsym(handle, name) : midlane_own_symbol(handle, name);
+      dlclose(handle);
+      if (found) return found;
+    }
+  }
+  return NULL;
+}
+
+midlane_function midlane_reached_from(const void* return_address, const char* name) {
+  Dl_info info;
+  struct link_map* map = NULL;
+  if (!dladdr1(return_address, &info, (void**)&map, RTLD_DL_LINKMAP) || !map) return NULL;
+  if (map->l_name[0] == '\0') return reached_from_executable(map, name);
+  void* handle = dlopen(map->l_name, RTLD_NOLOAD | RTLD_LAZY);
+  if (!handle) return NULL;
+  midlane_function found = (midlane_function)midlane_dlsym(handle, name);
+  dlclose(handle);
+  return found;
+}

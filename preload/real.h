@@ -34,6 +34,9 @@ void midlane_visit_objects(midlane_object_visitor visit, void* data);
 // The function `name` that the object itself defines (not one of its dependencies), or NULL.
 midlane_function midlane_own_symbol(void* handle, const char* name);
 
+// The definition that the object around `return_address` or its dependencies hold, or NULL.
+midlane_function midlane_reached_from(const void* return_address, const char* name);
+
 // In a hook: a static pointer `real`, resolved on first use.
 #define MIDLANE_REAL(name, type)                                                             \
   static __typeof__(type) real_##name;                                                       \

@@ -1,6 +1,7 @@
 // A library whose constructor calls hooked functions, before the shim's own constructor has run.
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -18,4 +19,12 @@ __attribute__((constructor)) static void early(void) {
   puts("early");
 }
 
-int early_anchor(void) { return 1; }
+const char* early_version(void) {
+  static char version[32];
+  lua_State* L = luaL_newstate();
+  luaL_openlibs(L);
+  if (luaL_loadstring(L, "return _VERSION") != 0 || lua_pcall(L, 0, 1, 0) != 0) abort();
+  snprintf(version, sizeof(version), "%s", lua_tostring(L, -1));
+  lua_close(L);
+  return version;
+}

@@ -71,6 +71,15 @@ TEST(Linkage, DlmopenIsRefusedInWords) {
   EXPECT_THAT(host.channel()->error, HasSubstr("dlmopen"));
 }
 
+TEST(Linkage, TwoLuaLibrariesAreRefusedInWords) {
+  TestHost host(Game("two_luas", {}));
+  host.Start();
+  EXPECT_EQ(WEXITSTATUS(host.WaitExit()), 70);
+  EXPECT_EQ(host.channel()->state.load(), uint32_t{MIDLANE_STATE_FAILED});
+  EXPECT_THAT(host.channel()->error, HasSubstr("liblua5.1"));
+  EXPECT_THAT(host.channel()->error, HasSubstr("liblua5.4"));
+}
+
 // Runs a command without and with the shim: nothing may differ.
 void ExpectUnharmed(std::vector<std::string> command) {
   HostOptions bare;
@@ -102,6 +111,8 @@ TEST(Unharmed, PluginsOfEveryKind) {
 TEST(Unharmed, EarlyCallsAndAStatePerThread) {
   ExpectUnharmed({BuildDir() + "/tests/threads_game"});
 }
+
+TEST(Unharmed, TwoLuaLibraries) { ExpectUnharmed({BuildDir() + "/tests/two_luas"}); }
 
 TEST(Unharmed, ShellsAndForks) {
   ExpectUnharmed(
