@@ -26,12 +26,13 @@ void ClientStream::LetGo() {
   RemoveHold();
 }
 
-void ClientStream::Send(const wire::EnvironmentRequest* request) {
+void ClientStream::Send(const wire::EnvironmentRequest* request, bool announce) {
   bool broken = false, write = false;
   {
     absl::MutexLock lock(&mu_);
     broken = broken_;
     waiting_ = !broken_;
+    announce_ = announce;
     write = !writing_ && !broken_;
     if (write) {
       writing_ = true;
@@ -40,7 +41,7 @@ void ClientStream::Send(const wire::EnvironmentRequest* request) {
     }
   }
   if (broken) {
-    if (arrived_) arrived_();
+    if (announce) arrived_();
     return;
   }
   arena_.Reset();
@@ -62,13 +63,16 @@ void ClientStream::OnWriteDone(bool ok) {
 }
 
 void ClientStream::OnReadDone(bool ok) {
+  // Once it is not waiting for, the owner goes on; so what is still to be done is known before.
+  bool announce = false;
   {
     absl::MutexLock lock(&mu_);
+    announce = announce_;
     waiting_ = false;
     if (!ok) broken_ = true;
   }
   if (!ok) LetGo();
-  if (arrived_) arrived_();
+  if (announce) arrived_();
 }
 
 void ClientStream::OnDone(const grpc::Status& status) {
@@ -102,7 +106,7 @@ absl::StatusOr<const wire::EnvironmentResponse*> ClientStream::Receive(absl::Tim
 
 absl::StatusOr<const wire::EnvironmentResponse*> ClientStream::Ask(
     const wire::EnvironmentRequest& request, absl::Time deadline) {
-  Send(&request);
+  Send(&request, /*announce=*/false);
   absl::StatusOr<const wire::EnvironmentResponse*> response = Receive(deadline);
   if (!response.ok()) return response;
   const absl::Status error = ErrorOf(**response);

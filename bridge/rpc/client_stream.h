@@ -27,24 +27,25 @@ namespace midlane::rpc {
 class ClientStream final
     : private grpc::ClientBidiReactor<wire::EnvironmentRequest, wire::EnvironmentResponse> {
  public:
-  // `arrived` is called once for each Send, when TryReceive has something to say; may be empty.
+  // `arrived` is called once for each Send (not for Ask), when TryReceive has something to say.
   ClientStream(wire::Environment::Stub* stub, std::function<void()> arrived);
   ~ClientStream() override;
   ClientStream(const ClientStream&) = delete;
   ClientStream& operator=(const ClientStream&) = delete;
 
   // REQUIRES: the answer to the last Send was received.
-  void Send(const wire::EnvironmentRequest* request);
+  void Send(const wire::EnvironmentRequest* request) { Send(request, /*announce=*/true); }
 
   // The answer, or null while it is on its way.
   absl::StatusOr<const wire::EnvironmentResponse*> TryReceive();
   absl::StatusOr<const wire::EnvironmentResponse*> Receive(absl::Time deadline);
 
-  // Send and Receive; the error in the answer becomes the status.
+  // Sends and receives; the error in the answer becomes the status.
   absl::StatusOr<const wire::EnvironmentResponse*> Ask(const wire::EnvironmentRequest& request,
                                                        absl::Time deadline);
 
  private:
+  void Send(const wire::EnvironmentRequest* request, bool announce);
   static constexpr size_t kArenaBytes = 16 << 10;
 
   void OnReadDone(bool ok) override;
@@ -61,6 +62,7 @@ class ClientStream final
 
   absl::Mutex mu_;
   bool waiting_ ABSL_GUARDED_BY(mu_) = false;
+  bool announce_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   const wire::EnvironmentRequest* next_ ABSL_GUARDED_BY(mu_) = nullptr;
   bool broken_ ABSL_GUARDED_BY(mu_) = false;

@@ -19,6 +19,7 @@
 #include "bridge/make_env.h"
 #include "bridge/rpc/address.h"
 #include "bridge/rpc/client_stream.h"
+#include "bridge/rpc/registry.h"
 #include "bridge/rpc/remote_spec.h"
 
 namespace midlane::rpc {
@@ -101,8 +102,10 @@ class GrpcEnv final : public Env {
 
   absl::Status Reset(const Settings& settings) override {
     if (!failure_.ok()) return failure_;
-    if (phase_ == Phase::kAsked)
-      return absl::FailedPreconditionError("Reset before Ready: Wait first");
+    if (phase_ == Phase::kAsked) {
+      const absl::Status status = Wait(options_.timeout);
+      if (!status.ok()) return status;
+    }
     Settings wanted = options_.settings;
     for (const auto& [name, value] : settings) wanted[name] = value;
     bool running = false;
@@ -192,6 +195,11 @@ class GrpcEnv final : public Env {
     ++restarts_;
     DestroyWorld();
     failure_ = absl::OkStatus();
+    // A channel that failed waits before it tries again; a fresh one does not.
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options_.name);
+    if (!channel.ok()) return Broken(channel.status());
+    channel_ = *std::move(channel);
+    stub_ = wire::Environment::NewStub(channel_);
     const absl::Status status = Start();
     if (!status.ok()) failure_ = status;
     return status;
@@ -224,12 +232,13 @@ class GrpcEnv final : public Env {
   }
 
   absl::Status CreateWorld() {
-    control_ = std::make_unique<ClientStream>(stub_.get(), std::function<void()>());
+    control_ = std::make_unique<ClientStream>(stub_.get(), [] {});
     wire::EnvironmentRequest request;
     for (const auto& [name, value] : options_.settings) {
       (*request.mutable_create_world()->mutable_settings())[name] = TextTensor(value);
     }
-    request.mutable_create_world();
+    (*request.mutable_create_world()->mutable_settings())[kWorldSeed] =
+        TextTensor(absl::StrCat(options_.seed));
     const auto response = control_->Ask(request, Deadline());
     if (!response.ok()) return response.status();
     world_ = (*response)->create_world().world_name();
@@ -263,7 +272,13 @@ class GrpcEnv final : public Env {
       Agent& agent = agents_[i];
       const auto& described = description->agents(static_cast<int>(i));
       if (!described.joinable()) {
-        agent.stream.reset();
+        if (agent.stream != nullptr) {
+          // Heard by the server before anybody joins again, which a cancelled stream is not.
+          wire::EnvironmentRequest leave;
+          leave.mutable_leave_world();
+          agent.stream->Ask(leave, Deadline()).IgnoreError();
+          agent.stream.reset();
+        }
         agent.running = false;
         if (slots_) slots_->slot(static_cast<int>(i))->flags = 0;
         continue;
@@ -286,7 +301,6 @@ class GrpcEnv final : public Env {
     wire::EnvironmentRequest join;
     join.mutable_join_world()->set_world_name(world_);
     (*join.mutable_join_world()->mutable_settings())["agent"] = TextTensor(name);
-    awaited_ = 2;  // this answer rings nothing
     const auto response = agent->stream->Ask(join, Deadline());
     if (!response.ok()) return response.status();
     absl::StatusOr<RemoteSpec> remote =
@@ -323,7 +337,6 @@ class GrpcEnv final : public Env {
     (*poke.mutable_step()->mutable_actions())[kNoAction].mutable_int32s();
     for (Agent& agent : agents_) {
       if (agent.stream == nullptr || !agent.running) continue;
-      awaited_ = 2;
       const auto response = agent.stream->Ask(poke, Deadline());
       if (absl::IsInvalidArgument(response.status())) continue;  // not cut yet
       if (!response.ok()) return response.status();
@@ -380,8 +393,8 @@ class GrpcEnv final : public Env {
 
   const EnvOptions options_;
   const std::shared_ptr<Doorbell> doorbell_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<wire::Environment::Stub> stub_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<wire::Environment::Stub> stub_;
   std::unique_ptr<ClientStream> control_;
   bool control_idle_ = true;
   std::string world_;

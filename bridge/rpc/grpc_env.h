@@ -6,8 +6,8 @@
 //   leave to us has a stream of its own; agents that are played by the game's bots are inactive.
 // Reset and Step return at once, except a Reset that changes settings or cuts an episode, which
 //   takes a round trip.
-// EnvOptions: `seed`, `speed`, `render_every` and `work_dir` are the server's affair and not sent;
-//   settings of EnvOptions keep their value in every Reset that does not name them.
+// EnvOptions: `speed`, `render_every` and `work_dir` are the server's affair and not sent; settings
+//   given here keep their value in every Reset that does not name them.
 // Thread-safety, ownership, errors: as Env. Unavailable: the server is not reached, or went away.
 #ifndef MIDLANE_BRIDGE_RPC_GRPC_ENV_H_
 #define MIDLANE_BRIDGE_RPC_GRPC_ENV_H_

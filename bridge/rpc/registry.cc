@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -33,7 +34,18 @@ WorldRegistry::~WorldRegistry() {
 void WorldRegistry::Create(uint64_t client, const Settings& settings,
                            wire::EnvironmentResponse* response, Completion* completion) {
   absl::Status refused;
-  {
+  Settings world_settings = settings;
+  uint64_t seed = 0;
+  const auto given = world_settings.find(kWorldSeed);
+  const bool seeded = given != world_settings.end();
+  if (seeded) {
+    if (!absl::SimpleAtoi(given->second, &seed)) {
+      refused = absl::InvalidArgumentError(absl::StrCat(
+          "setting '", kWorldSeed, "' is '", given->second, "': give an unsigned integer"));
+    }
+    world_settings.erase(given);
+  }
+  if (refused.ok()) {
     absl::MutexLock lock(&mu_);
     if (draining_) {
       refused = absl::UnavailableError("the server is shutting down: connect to another");
@@ -47,12 +59,12 @@ void WorldRegistry::Create(uint64_t client, const Settings& settings,
       entry.creator = client;
       WorldOptions options;
       options.name = name;
-      options.seed = options_.seed + created_ - 1;
+      options.seed = seeded ? seed : options_.seed + created_ - 1;
       options.barrier_timeout = options_.barrier_timeout;
       options.env_timeout = options_.env_timeout;
       // Its thread waits for mu_ at the earliest.
       entry.world =
-          std::make_shared<World>(options, factory_, settings,
+          std::make_shared<World>(options, factory_, std::move(world_settings),
                                   [this, name, response, completion](const absl::Status& status) {
                                     OnStarted(name, status, response, completion);
                                   });

@@ -27,11 +27,13 @@
 
 namespace midlane::rpc {
 
+inline constexpr char kWorldSeed[] = "world.seed";
+
 struct RegistryOptions {
   std::string environment = "world";  // worlds are called NAME-1, NAME-2, ...
   int worlds_max = 64;
   absl::Duration grace = absl::Seconds(10);
-  uint64_t seed = 1;  // world n gets seed + n - 1
+  uint64_t seed = 1;  // world n gets seed + n - 1 where it is created without kWorldSeed
   absl::Duration barrier_timeout = absl::Minutes(10);
   absl::Duration env_timeout = absl::Seconds(30);
 };
@@ -44,7 +46,8 @@ class WorldRegistry {
   WorldRegistry(const WorldRegistry&) = delete;
   WorldRegistry& operator=(const WorldRegistry&) = delete;
 
-  // `client`: the connection that creates.
+  // `client`: the connection that creates. The setting kWorldSeed is taken out and seeds
+  // everything random in the world that no setting of its own covers.
   void Create(uint64_t client, const Settings& settings, wire::EnvironmentResponse* response,
               Completion* completion);
   absl::StatusOr<std::shared_ptr<World>> Find(const std::string& name);

@@ -27,10 +27,10 @@ namespace midlane {
 struct FakeControl {
   std::mutex mutex;
   std::condition_variable changed;
-  bool held = false;        // answers wait for Release
-  int allowed = 0;          // answers let through while held
-  absl::Status fault;       // of the next answer
-  int made = 0, gone = 0;   // Envs
+  bool held = false;       // answers wait for Release
+  int allowed = 0;         // answers let through while held
+  absl::Status fault;      // of the next answer
+  int made = 0, gone = 0;  // Envs
   int steps = 0, resets = 0, restarts = 0;
   bool masked = false;
 
@@ -188,11 +188,10 @@ class FakeEnv final : public Env {
                     &slots_.slot(j)->action[0], sizeof(int32_t));
       }
       for (int choice = 0; choice < 4; ++choice) {
-        observation[spec_.tensors[2].offset + choice] =
-            !control_->masked || tick_ % 4 != choice;
+        observation[spec_.tensors[2].offset + choice] = !control_->masked || tick_ % 4 != choice;
       }
-      slot->flags = MIDLANE_SLOT_ACTIVE | flags |
-                    (bot_ == static_cast<int>(i) ? MIDLANE_SLOT_PASSIVE : 0);
+      slot->flags =
+          MIDLANE_SLOT_ACTIVE | flags | (bot_ == static_cast<int>(i) ? MIDLANE_SLOT_PASSIVE : 0);
       slot->episode = episode_;
       slot->observed_frame = 100 * episode_ + tick_;
       slot->effect_frame = flags & MIDLANE_SLOT_FIRST ? 0 : slot->observed_frame;

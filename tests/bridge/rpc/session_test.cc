@@ -67,8 +67,7 @@ class SessionTest : public testing::Test {
 
   static int Int(const wire::EnvironmentResponse& response, uint64_t id) {
     const auto found = response.step().observations().find(id);
-    return found == response.step().observations().end() ? -99
-                                                         : found->second.int32s().array(0);
+    return found == response.step().observations().end() ? -99 : found->second.int32s().array(0);
   }
 
   static float Float(const wire::EnvironmentResponse& response, uint64_t id) {
@@ -88,8 +87,8 @@ TEST_F(SessionTest, EpisodesFollowOneAnother) {
                  discount = IdOf(specs, "discount"), acted = IdOf(specs, "acted");
   for (int episode = 0; episode < 3; ++episode) {
     // The actions of a sequence's first step are ignored, whatever they are.
-    wire::EnvironmentResponse response = a().Send(
-        StepWith({tick, reward, discount}, {{77, Choice(5)}}));
+    wire::EnvironmentResponse response =
+        a().Send(StepWith({tick, reward, discount}, {{77, Choice(5)}}));
     EXPECT_EQ(State(response), wire::RUNNING);
     EXPECT_EQ(Int(response, tick), 0);
     EXPECT_EQ(Float(response, reward), 0);
@@ -282,7 +281,8 @@ TEST_F(SessionTest, AgentsObserveTheSameTick) {
   const wire::ActionObservationSpecs specs = Join(a(), world, {{"agent", "a1"}});
   Join(b(), world);
   ExpectError(c().Send(JoinWorld(world)), Code_::kFailedPrecondition, "no free agent");
-  ExpectError(c().Send(JoinWorld(world, {{"agent", "a1"}})), Code_::kFailedPrecondition, "client 1");
+  ExpectError(c().Send(JoinWorld(world, {{"agent", "a1"}})), Code_::kFailedPrecondition,
+              "client 1");
   const uint64_t tick = IdOf(specs, "tick"), acted = IdOf(specs, "acted");
   for (int step = 0; step < 8; ++step) {
     const std::shared_ptr<Call> first = a().Begin(Act(step % 4, {tick, acted}));
@@ -535,8 +535,8 @@ TEST_F(SessionTest, WorldsAreLimited) {
   EXPECT_NE(first, second);
   ExpectError(b().Send(CreateWorld()), Code_::kResourceExhausted, "--worlds");
   for (int i = 0; i < 20; ++i) {
-    EXPECT_TRUE(b().Send(DestroyWorld(i == 0 ? second : absl::StrCat("fake-", i + 2)))
-                    .has_destroy_world());
+    EXPECT_TRUE(
+        b().Send(DestroyWorld(i == 0 ? second : absl::StrCat("fake-", i + 2))).has_destroy_world());
     EXPECT_TRUE(b().Send(CreateWorld()).has_create_world());
   }
 }
@@ -584,14 +584,14 @@ TEST_F(SessionTest, BytesThatAreNoRequestAreAnswered) {
 
 // Agents of a probe world in two threads: nobody's action is seen before it acted.
 TEST_F(SessionTest, ProbeWorldsAgreeOnEveryTick) {
-  registry_ = std::make_unique<WorldRegistry>(
-      RegistryOptions(), [](const Settings& settings, uint64_t seed) {
-        EnvOptions options;
-        options.name = "probe";
-        options.settings = settings;
-        options.seed = seed;
-        return MakeEnv(options);
-      });
+  registry_ = std::make_unique<WorldRegistry>(RegistryOptions(),
+                                              [](const Settings& settings, uint64_t seed) {
+                                                EnvOptions options;
+                                                options.name = "probe";
+                                                options.settings = settings;
+                                                options.seed = seed;
+                                                return MakeEnv(options);
+                                              });
   for (int i = 1; i <= 2; ++i) clients_.push_back(std::make_unique<LocalClient>(&*registry_, i));
   const std::string world = Create({{"agents", "2"}, {"length", "20"}});
   std::vector<int> frames[2];

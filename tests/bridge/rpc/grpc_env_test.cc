@@ -1,0 +1,240 @@
+// GrpcEnv against a server over a real Unix socket: the Env conformance suite, and what only a
+// remote Env can meet.
+#include "bridge/rpc/grpc_env.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "bridge/make_env.h"
+#include "bridge/rpc/keys.h"
+#include "bridge/rpc/server.h"
+#include "tests/bridge/env_conformance.h"
+
+namespace midlane {
+namespace {
+
+using testing::HasSubstr;
+
+rpc::WorldEnvFactory Factory(const std::string& name) {
+  return [name](const Settings& settings, uint64_t seed) {
+    EnvOptions options;
+    options.name = name;
+    options.settings = settings;
+    options.seed = seed;
+    return MakeEnv(options);
+  };
+}
+
+std::unique_ptr<rpc::Server> Serve(const std::string& environment,
+                                   rpc::ServerOptions options = {}) {
+  if (options.listen.empty()) {
+    options.listen =
+        absl::StrCat("unix://", testing::TempDir(), "/", environment, getpid(), ".sock");
+  }
+  options.registry.environment = environment;
+  auto server = rpc::Server::Start(options, Factory(environment));
+  EXPECT_TRUE(server.ok()) << server.status();
+  return server.ok() ? *std::move(server) : nullptr;
+}
+
+EnvOptions To(const rpc::Server& server, Settings settings = {}) {
+  EnvOptions options;
+  const std::string address = server.address();
+  options.name = address.starts_with("unix://") ? "grpc+" + address : "grpc://" + address;
+  options.settings = std::move(settings);
+  return options;
+}
+
+// Makes a server with each Env, so that a case needs no global state.
+class ServedEnv final : public Env {
+ public:
+  ServedEnv(std::unique_ptr<rpc::Server> server, std::unique_ptr<Env> env)
+      : server_(std::move(server)), env_(std::move(env)) {}
+  const Spec& spec() const override { return env_->spec(); }
+  absl::Status Reset(const Settings& settings) override { return env_->Reset(settings); }
+  absl::Status Step() override { return env_->Step(); }
+  absl::StatusOr<bool> Ready() override { return env_->Ready(); }
+  absl::Status Wait(absl::Duration timeout) override { return env_->Wait(timeout); }
+  AgentView agent(int index) override { return env_->agent(index); }
+  absl::Status Restart() override { return env_->Restart(); }
+  EnvStats stats() const override { return env_->stats(); }
+
+ private:
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<Env> env_;
+};
+
+absl::StatusOr<std::unique_ptr<Env>> MakeServed(const EnvOptions& options) {
+  static int made = 0;
+  rpc::ServerOptions server_options;
+  server_options.listen =
+      absl::StrCat("unix://", testing::TempDir(), "/", getpid(), "-", ++made, ".sock");
+  std::unique_ptr<rpc::Server> server = Serve(options.name, server_options);
+  if (server == nullptr) return absl::InternalError("no server");
+  EnvOptions remote = options;
+  remote.name = To(*server).name;
+  absl::StatusOr<std::unique_ptr<Env>> env = rpc::MakeGrpcEnv(remote);
+  if (!env.ok()) return env.status();
+  return std::make_unique<ServedEnv>(std::move(server), *std::move(env));
+}
+
+EnvCase Case(std::string name, std::string environment, Settings initial, Settings settings,
+             Settings other, uint64_t frame_skip = 1) {
+  EnvCase made;
+  made.name = std::move(name);
+  made.options.name = std::move(environment);
+  made.options.settings = std::move(initial);
+  made.settings = std::move(settings);
+  made.other_settings = std::move(other);
+  made.frame_skip = frame_skip;
+  made.make = MakeServed;
+  return made;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Grpc, EnvConformance,
+    testing::Values(Case("Null", "null", {{"inputs", "5"}}, {{"length", "7"}}, {{"length", "3"}}),
+                    Case("Probe", "probe", {}, {{"length", "6"}, {"masks", "true"}},
+                         {{"length", "4"}}, 4),
+                    Case("ProbeOfTwo", "probe", {{"agents", "2"}},
+                         {{"length", "5"}, {"length_right", "3"}}, {{"right", "idle"}}, 4)),
+    EnvCaseName);
+
+TEST(GrpcEnv, SpecIsThatOfTheServersEnv) {
+  for (const Settings& settings : {Settings{{"agents", "2"}}, Settings{}}) {
+    std::unique_ptr<rpc::Server> server = Serve("probe");
+    absl::StatusOr<std::unique_ptr<Env>> far = rpc::MakeGrpcEnv(To(*server, settings));
+    absl::StatusOr<std::unique_ptr<Env>> near = Factory("probe")(settings, 1);
+    ASSERT_TRUE(far.ok()) << far.status();
+    EXPECT_EQ((*far)->spec().Hash(), (*near)->spec().Hash());
+  }
+}
+
+TEST(GrpcEnv, WorldsEndWithTheEnv) {
+  std::unique_ptr<rpc::Server> server = Serve("null");
+  {
+    absl::StatusOr<std::unique_ptr<Env>> env = rpc::MakeGrpcEnv(To(*server));
+    ASSERT_TRUE(env.ok()) << env.status();
+    EXPECT_EQ(server->worlds(), 1);
+  }
+  EXPECT_EQ(server->worlds(), 0);
+}
+
+TEST(GrpcEnv, ErrorsNameTheAddressAndTheRemedy) {
+  EnvOptions options;
+  options.name = absl::StrCat("grpc+unix://", testing::TempDir(), "/nobody.sock");
+  absl::Status status = rpc::MakeGrpcEnv(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("nobody.sock"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("midlane serve"));
+  options.name = "grpc://nowhere";
+  EXPECT_EQ(rpc::MakeGrpcEnv(options).status().code(), absl::StatusCode::kInvalidArgument);
+  std::unique_ptr<rpc::Server> server = Serve("null");
+  status = rpc::MakeGrpcEnv(To(*server, {{"nonsense", "1"}})).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("nonsense"));
+  std::unique_ptr<rpc::Server> probe = Serve("probe");
+  status = rpc::MakeGrpcEnv(To(*probe, {{"left", "idle"}, {"agents", "1"}})).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no agent to play"));
+}
+
+TEST(GrpcEnv, SurvivesItsServer) {
+  rpc::ServerOptions options;
+  options.drain = absl::ZeroDuration();
+  options.listen = absl::StrCat("unix://", testing::TempDir(), "/again", getpid(), ".sock");
+  std::unique_ptr<rpc::Server> server = Serve("null", options);
+  absl::StatusOr<std::unique_ptr<Env>> env = rpc::MakeGrpcEnv(To(*server));
+  ASSERT_TRUE(env.ok()) << env.status();
+  ASSERT_TRUE((*env)->Reset({}).ok());
+  ASSERT_TRUE((*env)->Wait(absl::Seconds(10)).ok());
+  server.reset();
+  (*env)->agent(0).actions[0] = 0;
+  absl::Status status = (*env)->Step();
+  if (status.ok()) status = (*env)->Wait(absl::Seconds(10));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ((*env)->Step().code(), status.code());  // until Restart
+  EXPECT_FALSE((*env)->Restart().ok());
+  server = Serve("null", options);
+  ASSERT_TRUE((*env)->Restart().ok());
+  ASSERT_TRUE((*env)->Reset({}).ok());
+  EXPECT_TRUE((*env)->Wait(absl::Seconds(10)).ok());
+}
+
+class Tls : public testing::Test {
+ protected:
+  std::string Keys(const std::string& name, int days = 30) {
+    rpc::KeyOptions options;
+    options.folder = absl::StrCat(testing::TempDir(), "/keys-", name, getpid());
+    options.days = days;
+    const absl::Status status = rpc::MakeKeys(options);
+    EXPECT_TRUE(status.ok()) << status;
+    return options.folder;
+  }
+  static rpc::ServerOptions With(const std::string& keys) {
+    rpc::ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.tls = {keys + "/ca.pem", keys + "/server.pem", keys + "/server.key"};
+    return options;
+  }
+  static absl::StatusOr<std::unique_ptr<Env>> Reach(const rpc::Server& server,
+                                                    const std::string& keys,
+                                                    const char* scheme = "grpc+tls://") {
+    setenv("MIDLANE_TLS_DIR", keys.c_str(), 1);
+    EnvOptions options;
+    options.name = scheme + server.address();
+    return rpc::MakeGrpcEnv(options);
+  }
+};
+
+TEST_F(Tls, OnlyTheRightCertificatesConnect) {
+  const std::string keys = Keys("good"), foreign = Keys("foreign");
+  std::unique_ptr<rpc::Server> server = Serve("null", With(keys));
+  ASSERT_NE(server, nullptr);
+  absl::StatusOr<std::unique_ptr<Env>> env = Reach(*server, keys);
+  ASSERT_TRUE(env.ok()) << env.status();
+  EXPECT_TRUE((*env)->Reset({}).ok());
+  EXPECT_TRUE((*env)->Wait(absl::Seconds(10)).ok());
+  EXPECT_EQ(Reach(*server, foreign).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Reach(*server, keys, "grpc://").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(Reach(*server, "/nonexistent").status().message()),
+              HasSubstr("midlane keys"));
+  // A client that trusts the server but has no certificate of the authority.
+  const std::string mixed = Keys("mixed");
+  ASSERT_EQ(std::system(absl::StrCat("cp ", keys, "/ca.pem ", mixed, "/ca.pem").c_str()), 0);
+  EXPECT_EQ(Reach(*server, mixed).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE((*env)->Step().ok());  // the others are served on
+  EXPECT_TRUE((*env)->Wait(absl::Seconds(10)).ok());
+}
+
+TEST_F(Tls, ExpiredCertificatesDoNot) {
+  const std::string keys = Keys("expired", -3);
+  std::unique_ptr<rpc::Server> server = Serve("null", With(keys));
+  ASSERT_NE(server, nullptr);
+  EXPECT_EQ(Reach(*server, keys).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(Tls, KeysAreMadeOnceAndPrivate) {
+  const std::string keys = Keys("once");
+  struct stat info;
+  ASSERT_EQ(stat((keys + "/server.key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  rpc::KeyOptions again;
+  again.folder = keys;
+  EXPECT_EQ(rpc::MakeKeys(again).code(), absl::StatusCode::kAlreadyExists);
+  again.folder += "-bad";
+  again.hosts = {"a b"};
+  EXPECT_EQ(rpc::MakeKeys(again).code(), absl::StatusCode::kInvalidArgument);
+  again.hosts = {"localhost"};
+  again.days = 0;
+  EXPECT_EQ(rpc::MakeKeys(again).code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace midlane
