@@ -1,4 +1,6 @@
 // The exported SDL2 hooks: clock and event polls. Each forwards where nothing is virtual.
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "preload/clock.h"
@@ -44,29 +46,27 @@ EXPORT int SDL_PollEvent(void* event) {
   MIDLANE_REAL(SDL_PollEvent, int (*)(void*));
   if (!midlane_input_active) return real_SDL_PollEvent(event);
   int got = midlane_input_poll() ? real_SDL_PollEvent(event) : 0;
-  if (!got) midlane_input_drained();
+  midlane_input_polled(got, event);
   return got;
 }
 
 EXPORT int SDL_WaitEvent(void* event) {
   MIDLANE_REAL(SDL_WaitEvent, int (*)(void*));
   if (midlane_input_active) {
+    midlane_input_polled(false, NULL);
     midlane_input_poll();
-    midlane_input_drained();
   }
-  return real_SDL_WaitEvent(event);
+  int got = real_SDL_WaitEvent(event);
+  if (midlane_input_active && got) midlane_input_polled(true, event);
+  return got;
 }
 
 EXPORT int SDL_WaitEventTimeout(void* event, int timeout_ms) {
   MIDLANE_REAL(SDL_WaitEventTimeout, int (*)(void*, int));
-  if (midlane_input_active) {
-    midlane_input_poll();
-    midlane_input_drained();
-  }
-  if (!midlane_clock.virtual_time || timeout_ms <= 0 || !midlane_clock_owner) {
-    return real_SDL_WaitEventTimeout(event, timeout_ms);
-  }
-  int got = real_SDL_WaitEventTimeout(event, 0);
-  if (!got) midlane_clock_wait((uint64_t)timeout_ms * 1000000);
+  if (midlane_input_active) midlane_input_poll();
+  const bool real = !midlane_clock.virtual_time || timeout_ms <= 0 || !midlane_clock_owner;
+  int got = real_SDL_WaitEventTimeout(event, real ? timeout_ms : 0);
+  if (midlane_input_active) midlane_input_polled(got, event);
+  if (!real && !got) midlane_clock_wait((uint64_t)timeout_ms * 1000000);
   return got;
 }

@@ -2,8 +2,9 @@
 //
 // Purpose: games that begin in a menu, and matches that begin from one. One library knows how to
 //   give keys: SDL2 (input_sdl2.c). Keys go through the game's own event queue, one press and
-//   release at a time with gap_polls polls of an empty queue between, so that each menu sees each
-//   key: games empty the queue once a frame, and a window's own events come in bursts.
+//   release at a time, seen by the game, with gap_polls polls of an empty queue after it, so that
+//   each menu sees each key: games empty the queue once a frame, and a window's own events come in
+//   bursts.
 // Thread-safety: play and quit from any thread that runs Lua; polled on the game's event thread.
 #ifndef MIDLANE_PRELOAD_INPUT_H_
 #define MIDLANE_PRELOAD_INPUT_H_
@@ -32,8 +33,8 @@ void midlane_input_quit(void);
 extern bool midlane_input_active;
 bool midlane_input_poll(void);
 
-// After a poll that found no event.
-void midlane_input_drained(void);
+// After a poll, real or not: whether it found an event, and which (may be null).
+void midlane_input_polled(bool got, const void* event);
 
 #ifdef __cplusplus
 }  // extern "C"

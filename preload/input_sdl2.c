@@ -35,6 +35,7 @@ union event {
 enum {
   kWaitingMax = 256,     // keys
   kRealPollEvery = 256,  // where nobody watches: a poll in so many is a real one
+  kMissedPollsMax = 64,  // then an event filter of the game has eaten them
 };
 
 typedef int (*push_event_function)(union event*);
@@ -50,7 +51,8 @@ static uint32_t head;
 static uint32_t tail;
 static uint32_t polls_to_next_key;
 static uint32_t polls_to_real;
-static uint32_t real_polls;  // real polls that pushed events still need
+static uint32_t undelivered;   // pushed events that no poll has returned yet
+static uint32_t missed_polls;  // empty polls while some were undelivered
 static bool quit_wanted;
 
 void midlane_input_configure(const struct midlane_description* given, bool nobody_watches) {
@@ -86,8 +88,7 @@ bool midlane_input_play(const char* name, char* error, size_t error_bytes) {
 static void push(union event* event) {
   static push_event_function push_event;
   if (!push_event) push_event = (push_event_function)midlane_real("SDL_PushEvent");
-  if (push_event) push_event(event);
-  real_polls += 1;
+  if (push_event && push_event(event) == 1) undelivered++;
 }
 
 void midlane_input_quit(void) {
@@ -132,24 +133,32 @@ bool midlane_input_poll(void) {
     quit_wanted = false;
     push(&event);
   }
-  if (__builtin_expect(head != tail, 0) && real_polls == 0 && polls_to_next_key == 0) {
+  if (__builtin_expect(head != tail, 0) && undelivered == 0 && polls_to_next_key == 0) {
     press(waiting[tail % kWaitingMax]);
     tail++;
     polls_to_next_key = description->gap_polls;
   }
-  if (!thin) {
-    if (real_polls > 0) real_polls--;
-    return true;
-  }
-  if (__builtin_expect(real_polls > 0, 0)) {
-    real_polls--;
-    return true;
-  }
+  if (!thin || __builtin_expect(undelivered > 0, 0)) return true;
   if (polls_to_real-- > 0) return false;
   polls_to_real = kRealPollEvery - 1;
   return true;
 }
 
-void midlane_input_drained(void) {
+// SDL's queue also holds its own marks (SDL_POLLSENTINEL), which answer 0 before it is empty: an
+// event counts as delivered only when it was seen.
+void midlane_input_polled(bool got, const void* polled) {
+  if (__builtin_expect(got, 0)) {
+    const union event* event = polled;
+    if (undelivered > 0 && event &&
+        (event->type == kKeyDown || event->type == kKeyUp || event->type == kQuit)) {
+      undelivered--;
+      missed_polls = 0;
+    }
+    return;
+  }
+  if (__builtin_expect(undelivered > 0, 0)) {
+    if (++missed_polls < kMissedPollsMax) return;
+    undelivered = missed_polls = 0;
+  }
   if (__builtin_expect(polls_to_next_key > 0, 0)) polls_to_next_key--;
 }
