@@ -477,8 +477,9 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
                                      world->crashes, " times in a row with: ", failure.message()));
   }
   if (options_.progress) {
+    const absl::string_view message = failure.message();
     options_.progress(absl::StrCat("match with seed ", world->match->seed,
-                                   " is played again: ", failure.message()));
+                                   " is played again: ", message.substr(0, message.find('\n'))));
   }
   return world->env->Restart();
 }
