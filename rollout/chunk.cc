@@ -169,6 +169,10 @@ size_t ChunkShape::payload_bytes(uint32_t steps) const { return MakeLayout(*this
 
 MutableChunk::MutableChunk(const ChunkShape& shape, uint32_t capacity)
     : shape_(shape), capacity_(capacity), data_(nullptr, std::free) {
+  Renew();
+}
+
+void MutableChunk::Renew() {
   const Layout layout = MakeLayout(shape_, capacity_);
   data_ = Allocate(layout.bytes);
   arrays_ = Point<MutableSpan>(
@@ -180,13 +184,19 @@ MutableChunk::Payload MutableChunk::Finish(uint32_t steps, v1::ChunkHeader* head
   const Layout cut = MakeLayout(shape_, steps);
   Payload payload;
   payload.bytes = cut.bytes;
-  payload.data = Allocate(cut.bytes);
+  const bool whole = steps == capacity_;
+  if (whole) {
+    payload.data = std::move(data_);
+    Renew();
+  } else {
+    payload.data = Allocate(cut.bytes);
+  }
   header->clear_tensors();
   for (size_t i = 0; i < kArrays; ++i) {
     const ArrayLayout& array = cut.arrays[i];
     if (array.elements == 0) continue;
     unsigned char* to = payload.data.get() + array.offset;
-    std::memcpy(to, data_.get() + full.arrays[i].offset, array.bytes());
+    if (!whole) std::memcpy(to, data_.get() + full.arrays[i].offset, array.bytes());
     std::memset(to + array.bytes(), 0, AlignUp(array.bytes()) - array.bytes());
     v1::Tensor* tensor = header->add_tensors();
     tensor->set_name(array.name);

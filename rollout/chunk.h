@@ -71,9 +71,10 @@ class MutableChunk {
   uint32_t capacity() const { return capacity_; }
   ChunkArrays<MutableSpan>& arrays() { return arrays_; }
 
-  // Compacts the first `steps` timesteps into one payload, fills tensors, payload_hash,
-  // payload_bytes, steps and the two hashes of `header`. The payload is 64-byte aligned; the
-  // deleter frees it. The chunk is empty afterwards and may be filled again.
+  // Compacts the first `steps` timesteps into one payload (a full chunk gives its own memory away),
+  // fills tensors, payload_hash, payload_bytes, steps and the two hashes of `header`. The payload
+  // is 64-byte aligned; the deleter frees it. The chunk is empty afterwards and may be filled
+  // again; arrays() may have moved.
   struct Payload {
     std::unique_ptr<unsigned char, void (*)(void*)> data{nullptr, nullptr};
     size_t bytes = 0;
@@ -81,6 +82,8 @@ class MutableChunk {
   Payload Finish(uint32_t steps, v1::ChunkHeader* header);
 
  private:
+  void Renew();
+
   ChunkShape shape_;
   uint32_t capacity_;
   std::unique_ptr<unsigned char, void (*)(void*)> data_;

@@ -4,7 +4,8 @@
 // Books. Every chunk of credits_total is in one place: the pool, held by a worker that may send it,
 //   or in hand (received and not granted back): pool + sum(held) + sum(in_hand) = credits_total.
 //   A chunk without credit behind it (a worker re-joined, its old chunks came after) is taken from
-//   the pool, which may so be negative for a while. Credit goes to whoever holds least.
+//   the pool, which may so be negative for a while. Credit goes to whoever holds least; unless
+//   somebody holds none it waits until there is enough for a message to be worth while.
 // Presence. The ROUTER is mandatory: a look every second fails with EHOSTUNREACH once a worker's
 //   connection is gone (closed by its kernel, or by the heartbeat where it froze).
 #include <fcntl.h>
@@ -302,11 +303,13 @@ class ZmqLearnerTransport final : public LearnerTransport {
   }
 
   void Grant(uint64_t worker, uint32_t chunks) override {
+    bool enough;
     {
       absl::MutexLock lock(&mutex_);
       grants_.emplace_back(worker, chunks);
+      enough = grants_.size() >= deal_min_;
     }
-    wakeup_.Ring();
+    if (enough || somebody_starves_.load()) wakeup_.Ring();
   }
 
   void Serve(uint64_t version, std::shared_ptr<const std::string> blob) override {
@@ -353,8 +356,23 @@ class ZmqLearnerTransport final : public LearnerTransport {
         next_look = Clock::now() + kLookEvery;
       }
       Deal();
+      somebody_starves_.store(SomebodyStarves());
+      // A grant that saw nobody starve did not ring.
+      if (somebody_starves_.load() && HasCommands()) wakeup_.Ring();
     }
     socket_.Close();
+  }
+
+  bool HasCommands() {
+    absl::MutexLock lock(&mutex_);
+    return !grants_.empty() || announced_.has_value();
+  }
+
+  bool SomebodyStarves() const {
+    for (const auto& [worker, peer] : peers_) {
+      if (peer.present && peer.held == 0) return true;
+    }
+    return false;
   }
 
   // Reads up to a batch of messages; true where there may be more.
@@ -508,7 +526,7 @@ class ZmqLearnerTransport final : public LearnerTransport {
   }
 
   void Deal() {
-    while (pool_ > 0 && present_.load() > 0) {
+    while (pool_ > 0 && present_.load() > 0 && (pool_ >= deal_min_ || SomebodyStarves())) {
       const int64_t share =
           std::max<int64_t>(1, (options_.credits_total + present_.load() - 1) / present_.load());
       std::vector<Peer*> dealt_to;
@@ -540,6 +558,7 @@ class ZmqLearnerTransport final : public LearnerTransport {
   }
 
   const LearnerTransportOptions options_;
+  const uint32_t deal_min_ = std::max(1u, options_.credits_total / 16);
   uint64_t learner_ = 0;
   PathLock lock_;
   Context context_;
@@ -548,6 +567,7 @@ class ZmqLearnerTransport final : public LearnerTransport {
   std::string address_;
   std::atomic<bool> stop_{false};
   std::atomic<uint32_t> present_{0};
+  std::atomic<bool> somebody_starves_{false};  // of those present: holds no credit
 
   absl::Mutex mutex_;
   std::deque<Received> received_ ABSL_GUARDED_BY(mutex_);
@@ -575,6 +595,7 @@ absl::StatusOr<std::unique_ptr<LearnerTransport>> LearnerTransport::Bind(
       return status;
     }
   }
+  transport::KeepFreedMemory();
   auto transport = std::make_unique<ZmqLearnerTransport>(std::move(options));
   if (absl::Status status = transport->Start(); !status.ok()) return status;
   return transport;

@@ -322,6 +322,7 @@ absl::StatusOr<std::unique_ptr<WorkerTransport>> WorkerTransport::Connect(
   if (options.hello.worker() == 0) {
     return absl::InvalidArgumentError("hello.worker is 0; give each worker process its own number");
   }
+  transport::KeepFreedMemory();
   auto transport = std::make_unique<ZmqWorkerTransport>(std::move(options));
   if (absl::Status status = transport->Start(); !status.ok()) return status;
   return transport;

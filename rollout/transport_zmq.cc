@@ -1,5 +1,7 @@
 #include "rollout/transport_zmq.h"
 
+#include <malloc.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -9,7 +11,10 @@
 namespace midlane::transport {
 namespace {
 
-constexpr size_t kFrameAlign = 16;
+constexpr size_t kFrameAlign = 8;  // what ZeroMQ gives to a message of its own
+
+constexpr int kMmapThreshold = 32 << 20;  // the largest that glibc takes
+constexpr int kTrimThreshold = 64 << 20;
 
 class PartFrame final : public Frame {
  public:
@@ -38,6 +43,15 @@ class CopiedFrame final : public Frame {
 Part::Part(std::string_view bytes) {
   zmq_msg_init_size(&message_, bytes.size());
   if (!bytes.empty()) std::memcpy(data(), bytes.data(), bytes.size());
+}
+
+void KeepFreedMemory() {
+  static const bool done = [] {
+    mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+    mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
+    return true;
+  }();
+  (void)done;
 }
 
 void Socket::SetCommonOptions() {

@@ -105,6 +105,11 @@ class Socket {
   void* socket_ = nullptr;
 };
 
+// Makes malloc keep up to 64 MB that were freed, for this process and from now on. By default it
+// gives a freed chunk back to the kernel, so that every chunk is faulted in anew page by page: more
+// than the transfer itself costs.
+void KeepFreedMemory();
+
 // A received part as Frame; copied where its bytes are not aligned for the arrays in it.
 std::unique_ptr<Frame> MakeFrame(Part part);
 
