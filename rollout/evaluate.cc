@@ -181,6 +181,10 @@ absl::Status Evaluation::Prepare() {
   if (options_.matches < 1 || options_.opponents.empty()) {
     return absl::InvalidArgumentError("give at least one opponent and one match");
   }
+  if (options_.seed == 0) {
+    return absl::InvalidArgumentError(
+        "match seed 0 means a random match to some environments; give a seed of 1 or more");
+  }
   doorbell_ = options_.env.doorbell;
   if (doorbell_ == nullptr) {
     auto doorbell = Doorbell::Create();

@@ -400,6 +400,9 @@ TEST_F(EvaluateTest, BadOptionsAreNamed) {
   options_.matches = 0;
   EXPECT_THAT(message(), HasSubstr("match"));
   options_ = good;
+  options_.seed = 0;
+  EXPECT_THAT(message(), HasSubstr("seed 0"));
+  options_ = good;
   options_.policy = nullptr;
   EXPECT_THAT(message(), HasSubstr("nothing to evaluate"));
   options_ = good;
