@@ -210,10 +210,9 @@ class PpoLearner final : public Learner {
   uint32_t Credits() const {
     const double iteration = std::ceil(static_cast<double>(options_.ppo.batch_steps) /
                                        static_cast<double>(options_.chunk_steps));
+    // Fewer than an iteration's could never fill a batch; more only let experience grow older.
     const auto smallest = static_cast<uint32_t>(iteration) + 1;
-    if (options_.credits_total > 0) return std::max(options_.credits_total, smallest);
-    return std::max(
-        {kCreditsMin, smallest, static_cast<uint32_t>(std::ceil(kCreditIterations * iteration))});
+    return std::max({kCreditsMin, smallest, options_.credits_total});
   }
 
   absl::Status Load() {
