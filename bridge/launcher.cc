@@ -190,8 +190,9 @@ absl::StatusOr<std::unique_ptr<GameProcess>> GameProcess::Start(const LaunchOpti
     output.reset(ends[0]);
     output_write.reset(ends[1]);
     fcntl(output.get(), F_SETFL, O_NONBLOCK);
-    null_input.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
   }
+  // Not the terminal: the game's group is in its background, where reading stops a process.
+  null_input.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
   const std::vector<char*> argv = Pointers(options.command);
   const std::vector<char*> envp = Pointers(options.environment);
   Child child{path->c_str(),
