@@ -27,7 +27,10 @@ void midlane_announce_lua(void) {
   struct midlane_announcement* a = midlane_announcement;
   if (midlane_lua.dialect == MIDLANE_LUA_NONE) return;
   snprintf(a->library, sizeof(a->library), "%s", midlane_lua.library);
-  snprintf(a->linkage, sizeof(a->linkage), "%s", midlane_lua.plugin ? "plugin" : "shared");
+  snprintf(a->linkage, sizeof(a->linkage), "%s",
+           midlane_lua.linked_in ? "static"
+           : midlane_lua.plugin  ? "plugin"
+                                 : "shared");
   snprintf(a->dialect, sizeof(a->dialect), "%s", midlane_lua_dialect_name(midlane_lua.dialect));
 }
 

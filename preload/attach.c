@@ -15,9 +15,11 @@
 #include "preload/exchange.h"
 #include "preload/fail.h"
 #include "preload/input.h"
+#include "preload/loader.h"
 #include "preload/module.h"
 #include "preload/random.h"
 #include "preload/render.h"
+#include "preload/static_lua.h"
 
 enum midlane_watch midlane_watch;
 static struct midlane_description description;
@@ -77,6 +79,16 @@ static void in_child(void) {
   if (midlane_exchange.spec) midlane_exchange.detached = true;
 }
 
+// Finds Lua among what is loaded, else in the executable. False with a sentence where it is there
+// and cannot be reached. No Lua is no failure: it may come as a plugin.
+static bool look_for_lua(char* error, size_t error_bytes) {
+  bool reached =
+      midlane_lua_resolve() ||
+      midlane_static_attach(midlane_hook_named, error, error_bytes) != MIDLANE_STATIC_REFUSED;
+  midlane_announce_lua();
+  return reached;
+}
+
 static void begin_game(const char* executable) {
   struct midlane_channel* channel = midlane_exchange.channel;
   char message[512];
@@ -84,10 +96,13 @@ static void begin_game(const char* executable) {
   midlane_fallback_play = description.fallback_play;
   atomic_store(&channel->game_pid, (uint32_t)own_pid);
   midlane_announce_begin(&channel->announcement, executable);
-  midlane_lua_resolve();
-  midlane_announce_lua();
   report_at_exit = description.announce;
   pthread_atfork(NULL, NULL, in_child);
+  if (!look_for_lua(message, sizeof(message))) {
+    snprintf(channel->announcement.linkage, sizeof(channel->announcement.linkage), "static");
+    midlane_refuse("%s", message);
+    return;
+  }
   if (midlane_lua_second_library()[0] != '\0' && !description.vanilla) {
     midlane_refuse(
         "%s and %s are both loaded: the shim cannot know which of the two Lua libraries the game "
@@ -139,10 +154,12 @@ void midlane_attach(void) {
     if (announce && strcmp(announce, "1") == 0) {
       own_pid = getpid();
       midlane_announce_begin(NULL, executable);
-      midlane_lua_resolve();
-      midlane_announce_lua();
       midlane_watch = MIDLANE_WATCH_COUNT;
       report_at_exit = true;
+      if (!look_for_lua(error, sizeof(error))) {
+        midlane_say("%s", error);
+        report_at_exit = false;
+      }
     }
   } else if (!midlane_exchange_open(channel_fd, descriptor_from(MIDLANE_ENV_DOORBELL_FD), error,
                                     sizeof(error))) {

@@ -36,7 +36,8 @@ static midlane_function forward(const char* name, const void* return_address) {
   if (watched) midlane_hook_reached(MIDLANE_HOOK_##name)
 
 static bool is_the_games(const void* real) {
-  return midlane_lua.dialect == MIDLANE_LUA_NONE || midlane_lua_calls_itself(real);
+  return midlane_lua.dialect == MIDLANE_LUA_NONE || midlane_lua.linked_in ||
+         midlane_lua_calls_itself(real);
 }
 
 typedef void* (*lua_Alloc)(void*, void*, size_t, size_t);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "preload/real.h"
+#include "preload/static_lua.h"
 
 struct midlane_lua midlane_lua;
 
@@ -177,7 +178,10 @@ const char* midlane_lua_second_library(void) {
 }
 
 midlane_function midlane_lua_forward(const char* name, const void* return_address) {
-  if (midlane_lua_second_library()[0] != '\0') {
+  bool many = midlane_lua_second_library()[0] != '\0';
+  midlane_function original = midlane_static_original(name);
+  if (original) return original;
+  if (many) {
     midlane_function reached = midlane_reached_from(return_address, name);
     if (reached) return reached;
   }

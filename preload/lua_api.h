@@ -106,6 +106,7 @@ struct midlane_lua {
   int registry_index;
   char library[256];  // file that holds Lua
   bool plugin;        // it came after the program had begun
+  bool linked_in;     // into the executable
   uintptr_t begin;    // its memory: [begin, end)
   uintptr_t end;
 #define MIDLANE_LUA_FIELD(result, name, parameters) result(*name) parameters;
