@@ -377,6 +377,7 @@ absl::Status RolloutWorker::Act() {
   // The games go on before their experience is written down.
   const Clock::time_point now = stopwatch_.Lap(&seconds_other_);
   for (World* world : ready_) Advance(world, now);
+  stopwatch_.Lap(&seconds_game_);  // on a full machine a game that was woken runs in our place
   Record();
   for (World* world : ready_) {
     if (world->failure.ok()) continue;
