@@ -17,7 +17,7 @@ TEST(Files, TellsTheFileTail) {
   EXPECT_FALSE(FileExists("/nowhere/x"));
 }
 
-TEST(Files, KnowsItsOwnFolder) { EXPECT_TRUE(FileExists(ExecutableDir() + "/files_test")); }
+TEST(Files, KnowsItsOwnFolder) { EXPECT_TRUE(FileExists(ExecutableDir() + "/deploy_files_test")); }
 
 }  // namespace
 }  // namespace midlane

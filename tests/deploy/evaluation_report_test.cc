@@ -1,0 +1,84 @@
+#include "deploy/evaluation_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rollout/experience.pb.h"
+
+namespace midlane {
+namespace {
+
+using ::testing::HasSubstr;
+
+Spec TwoSides() {
+  Spec spec;
+  spec.environment = "ball";
+  spec.agents = {"left", "right"};
+  spec.metrics = {"won", "points_for", "points_against"};
+  spec.frames_per_second = 50;
+  return spec;
+}
+
+// Three matches from the left (won, won, cut) and one from the right (lost).
+EvaluationResult Result() {
+  OpponentScore score;
+  score.opponent = "reduced";
+  score.matches = {{11, 0, v1::MatchResult::WON, {1, 15, 3}, 1000, 0xa1},
+                   {12, 0, v1::MatchResult::WON, {1, 15, 5}, 2000, 0xa2},
+                   {13, 0, v1::MatchResult::CUT, {0, 4, 4}, 9000, 0xa3},
+                   {11, 1, v1::MatchResult::LOST, {0, 2, 15}, 1000, 0xa4}};
+  score.crashes = 1;
+  EvaluationResult result;
+  result.opponents = {score};
+  result.decision_us_p50 = 12.5;
+  return result;
+}
+
+TEST(EvaluationReport, CutMatchesAreNeverWon) {
+  const Spec spec = TwoSides();
+  const SideSummary left = Summarise(spec, Result().opponents[0], 0);
+  EXPECT_EQ(left.won, 2u);
+  EXPECT_EQ(left.cut, 1u);
+  EXPECT_DOUBLE_EQ(left.win_rate, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(left.game_seconds, 12000 / 3.0 / 50);
+  const SideSummary both = Summarise(spec, Result().opponents[0], -1);
+  EXPECT_DOUBLE_EQ(both.win_rate, 0.5);
+  EXPECT_LT(both.wilson_low, 0.5);
+  EXPECT_GT(both.wilson_high, 0.5);
+  EXPECT_DOUBLE_EQ(both.points_for, 9);
+}
+
+TEST(EvaluationReport, AnOpponentWithoutMatchesIsAllZero) {
+  const SideSummary none = Summarise(TwoSides(), OpponentScore(), -1);
+  EXPECT_EQ(none.win_rate, 0);
+  EXPECT_EQ(none.game_seconds, 0);
+}
+
+TEST(EvaluationReport, TableNamesEverySide) {
+  const std::string table = EvaluationTable(TwoSides(), Result());
+  for (const char* part : {"reduced", "left", "right", "both", "2-0", "0-1", "2-1", "66.7 %",
+                           "p50 12.5 us", "games that died: 1"}) {
+    EXPECT_THAT(table, HasSubstr(part));
+  }
+}
+
+TEST(EvaluationReport, JsonReplaysCompareByHash) {
+  const Spec spec = TwoSides();
+  EvaluationResult result = Result();
+  const std::string json = EvaluationJson(spec, "runs/x", result);
+  EXPECT_EQ(CompareHashes(result, json), "");
+  result.opponents[0].matches[1].hash = 1;
+  EXPECT_THAT(CompareHashes(result, json), HasSubstr("seed 12 differs"));
+  EXPECT_THAT(CompareHashes(Result(), "garbage"), HasSubstr("no result"));
+  EXPECT_THAT(CompareHashes(EvaluationResult(), json), HasSubstr("none"));
+}
+
+TEST(EvaluationReport, CrossTableIsSquare) {
+  const std::string table = CrossTable({"a", "bot"}, {{-1, 0.25}, {0.75, -1}});
+  EXPECT_THAT(table, HasSubstr("25 %"));
+  EXPECT_THAT(table, HasSubstr("75 %"));
+  EXPECT_THAT(table, HasSubstr("-"));
+}
+
+}  // namespace
+}  // namespace midlane

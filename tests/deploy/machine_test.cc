@@ -1,0 +1,57 @@
+#include "deploy/machine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace midlane {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<int> Cpus(int count) {
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < count; ++cpu) cpus.push_back(cpu);
+  return cpus;
+}
+
+TEST(Machine, KnowsItsCpus) { EXPECT_FALSE(AvailableCpus().empty()); }
+
+TEST(Machine, SmallNetworksLeaveCoresToGames) {
+  Config config;
+  const MachinePlan two = PlanMachine(config, Cpus(2));
+  EXPECT_EQ(two.workers, 1u);
+  EXPECT_EQ(two.learner_threads, 1u);
+  const MachinePlan sixteen = PlanMachine(config, Cpus(16));
+  EXPECT_EQ(sixteen.workers, 4u);
+  EXPECT_LT(sixteen.learner_threads, 16u);
+}
+
+TEST(Machine, LargeNetworksGetEveryCore) {
+  Config config;
+  config.learner.network.lstm = 512;
+  const MachinePlan plan = PlanMachine(config, Cpus(8));
+  EXPECT_EQ(plan.learner_threads, 8u);
+  EXPECT_THAT(plan.learner_cpus, IsEmpty()) << "a pin to every core says nothing";
+}
+
+TEST(Machine, WhatTheConfigurationSaysStands) {
+  Config config;
+  config.run.workers = 3;
+  config.run.learner_threads = 2;
+  config.run.pin = "off";
+  const MachinePlan plan = PlanMachine(config, Cpus(4));
+  EXPECT_EQ(plan.workers, 3u);
+  EXPECT_EQ(plan.learner_threads, 2u);
+  EXPECT_THAT(plan.learner_cpus, IsEmpty());
+}
+
+TEST(Machine, OneCoreIsEnough) {
+  const MachinePlan plan = PlanMachine(Config(), Cpus(1));
+  EXPECT_EQ(plan.workers, 1u);
+  EXPECT_EQ(plan.learner_threads, 1u);
+  EXPECT_THAT(plan.learner_cpus, IsEmpty());
+}
+
+}  // namespace
+}  // namespace midlane

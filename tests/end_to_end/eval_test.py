@@ -1,0 +1,48 @@
+"""`midlane train blobby` and `midlane eval`: the real game, for seconds."""
+import json
+import unittest
+
+from cli import CliTest, accounting
+
+QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2"]
+
+
+class BlobbyTest(CliTest):
+    def test_trains_and_is_evaluated(self):
+        train = self.run_cli("train", "blobby", "--run", "b", "--seconds", 8, *QUICK, timeout=120)
+        self.assertEqual(train.returncode, 0, train.out + train.err)
+        last = self.metrics("b")[-1]
+        self.assertEqual(*accounting(last))
+        self.assertGreater(last["timesteps"], 0)
+        self.assertGreater(self.iterations("b")[-1]["game_speed"], 0)
+
+        evaluated = self.run_cli("eval", "b", "--opponent", "reduced", "--opponent", "runs/b",
+                                 "--games", 4, "--seed", 5, "--setting", "points_to_win=2", "--json",
+                                 "out.json", "--check-determinism", timeout=120)
+        self.assertEqual(evaluated.returncode, 0, evaluated.out + evaluated.err)
+        for part in ["reduced", "runs/b", "left", "right", "both", "latency", "equal to the last bit"]:
+            self.assertIn(part, evaluated.out)
+        result = json.loads((self.folder / "out.json").read_text())
+        self.assertEqual(len(result["opponents"]), 2)
+        for opponent in result["opponents"]:
+            both = opponent["both"]
+            self.assertEqual(both["won"] + both["lost"] + both["drawn"] + both["cut"], 4)
+            self.assertEqual(len(opponent["matches"]), 4)
+
+        short = self.run_cli("eval", "b", "--opponent", "reduced", "--games", 2, "--setting",
+                             "points_to_win=1", "--require-lower", "0.99")
+        self.assert_refused(short, "reduced", "0.990", code=3)
+
+    def test_random_policy_needs_no_run(self):
+        shown = self.run_cli("eval", "--env", "blobby", "--policy", "random", "--opponent", "reduced",
+                             "--games", 2, "--setting", "points_to_win=1")
+        self.assertEqual(shown.returncode, 0, shown.out + shown.err)
+        self.assertIn("random on blobby", shown.out)
+
+    def test_unknown_bots_are_refused(self):
+        self.assert_refused(self.run_cli("eval", "--env", "blobby", "--policy", "random", "--opponent",
+                                         "nobody", "--games", 2), "nobody", "reduced")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,78 @@
+"""`midlane train null`: learns, resumes, survives the death of its parts, leaves no orphans."""
+import signal
+import unittest
+
+from cli import CliTest, accounting, kill, processes_of
+
+# Small and quick: iterations of a fraction of a second.
+QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1"]
+
+
+class TrainTest(CliTest):
+    def test_trains_then_goes_on_where_it_stopped(self):
+        first = self.run_cli("train", "null", "--run", "a", "--seconds", 3, *QUICK)
+        self.assertEqual(first.returncode, 0, first.out + first.err)
+        self.assertIn("training null in runs/a", first.out)
+        self.assertIn("trained all its time", first.out)
+        self.assertIn("where the time went:", first.out)
+        self.assertIn("chunks produced =", first.out)
+        last = self.metrics("a")[-1]
+        self.assertEqual(last["event"], "stop")
+        self.assertEqual(*accounting(last))
+
+        again = self.run_cli("train", "null", "--run", "a", "--seconds", 6)
+        self.assertEqual(again.returncode, 0, again.out + again.err)
+        self.assertIn("resuming null in runs/a", again.out)
+        later = self.metrics("a")[-1]
+        self.assertGreater(later["timesteps"], last["timesteps"])
+        self.assertGreater(later["version"], last["version"])
+        self.assertEqual(*accounting(later))
+        # The run kept its own configuration: the second command did not name it.
+        self.assertIn("batch_steps = 2048", (self.folder / "runs/a/config.toml").read_text())
+
+    def test_interrupt_stops_cleanly(self):
+        train = self.start("train", "null", "--run", "a", *QUICK)
+        self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
+        train.send_signal(signal.SIGINT)
+        self.finish(train)
+        self.assertEqual(train.returncode, 0, train.out + train.err)
+        self.assertIn("resume with: midlane train null --run a", train.out)
+        self.assertTrue((self.folder / "runs/a/checkpoint.mdl").exists())
+        self.assertEqual(processes_of(self.folder), {})
+
+    def test_killed_launcher_leaves_no_orphans(self):
+        train = self.start("train", "null", "--run", "a", *QUICK)
+        self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
+        train.kill()
+        self.finish(train)
+        self.wait_for("the end of every process", lambda: not processes_of(self.folder), 30)
+        self.assertTrue((self.folder / "runs/a/checkpoint.mdl").exists())
+
+    def test_goes_on_after_the_death_of_a_worker_and_of_the_learner(self):
+        train = self.start("train", "null", "--run", "a", *QUICK)
+        self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
+
+        def pids(word):
+            return [pid for pid, command in processes_of(self.folder).items()
+                    if f" {word} " in command]
+
+        before = len(self.iterations("a"))
+        self.assertTrue(kill(pids("rollout")[0]))
+        self.wait_for("training after a worker's death",
+                      lambda: len(self.iterations("a")) > before + 5, process=train)
+        self.assertTrue(kill(pids("learn")[0]))
+        starts = lambda: [line for line in self.metrics("a") if line["event"] == "start"]
+        self.wait_for("a second learner", lambda: len(starts()) == 2, process=train)
+        before = len(self.iterations("a"))
+        self.wait_for("training after the learner's death",
+                      lambda: len(self.iterations("a")) > before + 5, process=train)
+        train.send_signal(signal.SIGTERM)
+        self.finish(train)
+        self.assertEqual(train.returncode, 0, train.out + train.err)
+        self.assertIn("the worker 0 ended with signal 9", train.out)
+        self.assertIn("the learner ended with signal 9", train.out)
+        self.assertEqual(*accounting(self.metrics("a")[-1]))
+
+
+if __name__ == "__main__":
+    unittest.main()
