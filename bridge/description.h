@@ -42,6 +42,7 @@ struct GameDescription {
   std::vector<File> files;
   bool virtual_clock = true;
   uint64_t clock_step_us = 0;
+  uint64_t clock_rush_us = 0;  // added to it where the game runs free and undrawn
   std::vector<std::string> clock_hooks;
   std::vector<std::string> render_skip;
   std::string frame_call;
