@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -57,6 +58,38 @@ TEST_P(Plugin, IsAttached) {
 INSTANTIATE_TEST_SUITE_P(Flags, Plugin, ::testing::Values("local", "global", "deepbind"),
                          [](const auto& info) { return std::string(info.param); });
 
+class StaticLua : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(StaticLua, WithSymbolsIsAttached) {
+  std::string executable = std::string("static_") + GetParam();
+  for (const char* entry : {"buffer", "file", "load", "coroutine"}) {
+    SCOPED_TRACE(entry);
+    TestHost host(Game(executable, {"--entry", entry}));
+    host.Start();
+    Play(host);
+    EXPECT_STREQ(host.channel()->announcement.linkage, "static");
+    EXPECT_EQ(host.channel()->announcement.states.load(), 1u);
+    EXPECT_EQ(host.channel()->announcement.chunks.load(), 1u);
+  }
+}
+
+TEST_P(StaticLua, WithoutSymbolsIsRefusedInWords) {
+  TestHost host(Game(std::string("stripped_") + GetParam(), {}));
+  host.Start();
+  EXPECT_EQ(WEXITSTATUS(host.WaitExit()), 70) << host.Output();
+  EXPECT_EQ(host.channel()->state.load(), uint32_t{MIDLANE_STATE_FAILED});
+  EXPECT_THAT(host.channel()->error, HasSubstr("without symbols"));
+  EXPECT_STREQ(host.channel()->announcement.linkage, "static");
+}
+
+INSTANTIATE_TEST_SUITE_P(Dialects, StaticLua,
+                         ::testing::Values("lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           name.erase(std::remove(name.begin(), name.end(), '.'), name.end());
+                           return name;
+                         });
+
 TEST(Linkage, FunctionsFetchedByDlsymAreAttached) {
   TestHost host(Game("plugin_game", {"dlsym", "liblua5.4.so.0"}));
   host.Start();
@@ -85,6 +118,7 @@ void ExpectUnharmed(std::vector<std::string> command) {
   HostOptions bare;
   bare.command = std::move(command);
   bare.channel = false;
+  bare.randomize_addresses = false;  // some programs print them
   HostOptions shimmed = bare;
   shimmed.shim = Shim();
   TestHost one(bare), two(shimmed);
@@ -110,6 +144,36 @@ TEST(Unharmed, PluginsOfEveryKind) {
 
 TEST(Unharmed, EarlyCallsAndAStatePerThread) {
   ExpectUnharmed({BuildDir() + "/tests/threads_game"});
+}
+
+TEST(Unharmed, TheLuaInterpreters) {
+  // Exported static Lua, counted (detoured) as well as passed through.
+  const std::string code =
+      "local t = {} for i = 1, 100 do t[i] = (i * 37) % 101 end table.sort(t) "
+      "print(_VERSION, table.concat(t, ','), select(2, pcall(error, 'caught'))) "
+      "for v in coroutine.wrap(function() for i = 1, 5 do coroutine.yield(i) end end) do "
+      "io.write(v, ' ') end "
+      "print(#arg, (loadstring or load)('return 1 + 1')()) error('last words')";
+  for (const char* name : {"lua5.1", "lua5.2", "lua5.3", "lua5.4", "luajit"}) {
+    SCOPED_TRACE(name);
+    std::string path = std::string("/usr/bin/") + name;
+    if (access(path.c_str(), X_OK) != 0) continue;
+    ExpectUnharmed({path, "-e", code});
+    HostOptions vanilla = Game(name, {});
+    vanilla.command = {path, "-e", code};
+    vanilla.description = "vanilla=1\n";
+    vanilla.randomize_addresses = false;
+    HostOptions bare = vanilla;
+    bare.shim = "";
+    bare.channel = false;
+    TestHost one(bare), two(vanilla);
+    one.Start();
+    two.Start();
+    int status = one.WaitExit();
+    EXPECT_EQ(two.WaitExit(), status);
+    EXPECT_EQ(two.Output(), one.Output());
+    EXPECT_EQ(two.channel()->announcement.states.load(), 1u);
+  }
 }
 
 TEST(Unharmed, TwoLuaLibraries) { ExpectUnharmed({BuildDir() + "/tests/two_luas"}); }
