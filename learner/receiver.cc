@@ -76,6 +76,11 @@ Receiver::~Receiver() { Stop(); }
 void Receiver::Restore(const ChunkAccounts::State& accounts) {
   absl::MutexLock lock(&mutex_);
   accounts_.Restore(accounts);
+  for (const ChunkAccounts::Worker& worker : accounts.workers) {
+    if (worker.gone) continue;
+    WorkerFigures& figures = Heard(worker.id);
+    figures.restored = true;
+  }
 }
 
 void Receiver::Start() {
@@ -105,6 +110,7 @@ Receiver::WorkerFigures& Receiver::Heard(uint64_t worker) {
   WorkerFigures& figures = workers_[worker];
   figures.heard = absl::Now();
   figures.gone = false;
+  figures.restored = false;
   return figures;
 }
 
@@ -113,7 +119,8 @@ void Receiver::LookForSilent(absl::Time now) {
   for (auto& [worker, figures] : workers_) {
     if (figures.gone || now - figures.heard < options_.silence_max) continue;
     figures.gone = true;
-    accounts_.Gone(worker, /*orderly=*/false);
+    // One that ended while no learner ran is no loss to tell of; its chunks are counted.
+    accounts_.Gone(worker, /*orderly=*/figures.restored);
   }
 }
 
@@ -270,7 +277,7 @@ WorkerTotals Receiver::workers() const {
   WorkerTotals totals;
   for (const auto& [worker, figures] : workers_) {
     AddTo(figures.figures, &totals);
-    if (figures.gone) continue;
+    if (figures.gone || figures.restored) continue;
     ++totals.living;
     totals.resident_bytes += figures.figures.resident_bytes;
   }

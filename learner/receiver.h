@@ -102,6 +102,7 @@ class Receiver {
     WorkerTotals figures;
     absl::Time heard;
     bool gone = false;
+    bool restored = false;  // known from a checkpoint alone
   };
 
   void Run();

@@ -1,6 +1,8 @@
 // The whole loop in one process: a learner and a worker on the null environment, over real ZeroMQ.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -180,6 +182,65 @@ TEST(LoopTest, GoesOnFromItsCheckpoint) {
   }
   EXPECT_EQ(Number(resumed, "version"), static_cast<double>(before->weights.version));
   ExpectBalanced(Lines(options.run_dir).back());
+}
+
+// A learner that was killed had published versions that its checkpoint does not know.
+TEST(LoopTest, NeverGivesAVersionNumberTwice) {
+  LearnerOptions options = Options(FreshFolder("versions"));
+  options.seconds_max = 1e-6;
+  for (int i = 0; i < 2; ++i) {
+    auto learner = Learner::Create(NullSpec(), options);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    ASSERT_EQ((*learner)->Run(), absl::OkStatus());
+    EXPECT_EQ(LoadCheckpointWeights(options.run_dir)->weights.version, i == 0 ? 1u : 51u);
+    ASSERT_EQ(WriteFileAtomically(options.run_dir + "/learner.version", "50\n"), absl::OkStatus());
+  }
+}
+
+TEST(LoopTest, AFullDiskEndsInWordsAndLosesNothing) {
+  LearnerOptions options = Options(FreshFolder("full"));
+  if (mount("tmpfs", options.run_dir.c_str(), "tmpfs", 0, "size=512k") != 0) {
+    GTEST_SKIP() << "cannot mount a small tmpfs here";
+  }
+  options.network.hidden = {256, 256};  // a checkpoint of 1.7 MB
+  options.timesteps_max = 3000;
+  options.checkpoint_seconds = 0;
+  {
+    auto learner = Learner::Create(NullSpec(), options);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    WorkerThread worker(options);
+    const absl::Status status = (*learner)->Run();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("disk is full"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(options.run_dir + "/checkpoint.mdl"));
+  EXPECT_FALSE(std::filesystem::exists(options.run_dir + "/checkpoint.mdl.tmp"));
+  bool warned = false;
+  for (const std::string& line : Lines(options.run_dir)) {
+    warned |= absl::StrContains(line, "training goes on with the old one");
+  }
+  EXPECT_TRUE(warned);
+  EXPECT_EQ(umount(options.run_dir.c_str()), 0);
+}
+
+TEST(LoopTest, KeepsNumberedCheckpoints) {
+  LearnerOptions options = Options(FreshFolder("copies"));
+  options.timesteps_max = 20000;
+  options.checkpoint_seconds = 0;
+  options.checkpoints_keep = 2;
+  {
+    auto learner = Learner::Create(NullSpec(), options);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    WorkerThread worker(options);
+    ASSERT_EQ((*learner)->Run(), absl::OkStatus());
+  }
+  int copies = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(options.run_dir)) {
+    if (!absl::StartsWith(entry.path().filename().string(), "checkpoint-")) continue;
+    ++copies;
+    EXPECT_TRUE(LoadCheckpointWeights(entry.path().string()).ok());
+  }
+  EXPECT_EQ(copies, 2);
 }
 
 TEST(LoopTest, RefusesASecondLearnerOnOneRunFolder) {

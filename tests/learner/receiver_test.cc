@@ -230,5 +230,18 @@ TEST_F(ReceiverTest, ASilentWorkerIsLostAndAnOrderlyOneIsNot) {
   EXPECT_EQ(receiver_->workers().living, 0u);
 }
 
+TEST_F(ReceiverTest, WorkersThatDidNotOutliveALearnerLeaveNothingInFlight) {
+  ChunkAccounts::State state;
+  state.workers.push_back({1, 5, 3, 0, false, false});
+  state.trained = 3;
+  receiver_->Restore(state);
+  EXPECT_EQ(receiver_->accounts().in_flight, 2u) << "it may still send them";
+  EXPECT_EQ(receiver_->workers().living, 0u);
+  receiver_->LookForSilent(absl::Now() + absl::Seconds(60));
+  EXPECT_EQ(receiver_->accounts().in_flight, 0u);
+  EXPECT_EQ(Dropped(Drop::kLostWorker), 2u);
+  EXPECT_EQ(receiver_->accounts().workers_lost, 0u);
+}
+
 }  // namespace
 }  // namespace midlane
