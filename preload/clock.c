@@ -16,6 +16,8 @@ struct midlane_clock midlane_clock;
 __thread bool midlane_clock_owner __attribute__((tls_model("initial-exec")));
 static __thread uint32_t owner_ticket __attribute__((tls_model("initial-exec")));
 static uint32_t owner_generation;
+static uint32_t holds;
+static const uint64_t kHeldLookNs = 50 * 1000;
 
 typedef int (*clock_gettime_function)(clockid_t, struct timespec*);
 typedef int (*clock_nanosleep_function)(clockid_t, int, const struct timespec*, struct timespec*);
@@ -37,6 +39,19 @@ void midlane_real_sleep_ns(uint64_t ns) {
 void midlane_clock_take(void) {
   owner_ticket = __atomic_add_fetch(&owner_generation, 1, __ATOMIC_RELAXED);
   midlane_clock_owner = true;
+}
+
+void midlane_clock_hold(bool held) {
+  if (midlane_clock_owner || !midlane_clock.virtual_time) return;
+  __atomic_add_fetch(&holds, held ? 1 : (uint32_t)-1, __ATOMIC_RELAXED);
+}
+
+static void wait_while_held(void) {
+  if (__builtin_expect(__atomic_load_n(&holds, __ATOMIC_RELAXED) == 0, 1)) return;
+  while (__atomic_load_n(&holds, __ATOMIC_RELAXED) != 0) midlane_real_sleep_ns(kHeldLookNs);
+  // Real time went on meanwhile: the pace starts afresh.
+  midlane_clock.paced_real_ns = midlane_real_now_ns();
+  midlane_clock.paced_virtual_ns = midlane_clock_peek();
 }
 
 void midlane_clock_start(uint64_t start_ns, uint64_t step_ns, double speed) {
@@ -79,6 +94,7 @@ void midlane_clock_wait(uint64_t ns) {
     midlane_real_sleep_ns(ns);
     return;
   }
+  wait_while_held();
   midlane_clock_advance(ns);
   if (midlane_clock.speed > 0) pace(midlane_clock_peek());
 }

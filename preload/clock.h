@@ -6,6 +6,7 @@
 // Thread-safety: any thread may read. Only the owner thread moves the clock (at first the main
 //   thread, then the one that declares a spec); another thread's wait is a real one, so that a
 //   helper thread can neither move game time nor spin.
+//   A main loop on one thread and Lua on another are kept in step only by a speed, not free-running.
 // Units: nanoseconds of game time.
 #ifndef MIDLANE_PRELOAD_CLOCK_H_
 #define MIDLANE_PRELOAD_CLOCK_H_
@@ -39,6 +40,11 @@ void midlane_clock_start(uint64_t start_ns, uint64_t step_ns, double speed);
 
 // A start that differs from seed to seed, a whole number of milliseconds in [1 s, ~12 days).
 uint64_t midlane_clock_seeded_start(uint64_t seed);
+
+// While it is held, time stands still: the owner's waits do not return before it is let go. An
+// exchange holds it, so that a game whose clock runs on another thread than its Lua does not run
+// away from a host that is thinking. Not for the owner itself.
+void midlane_clock_hold(bool held);
 
 // Makes the calling thread the owner, and no other.
 void midlane_clock_take(void);

@@ -304,7 +304,9 @@ enum midlane_outcome midlane_exchange_post(uint64_t frame) {
   uint32_t seq = atomic_load_explicit(&channel->game_seq, memory_order_relaxed) + 1;
   atomic_store(&channel->game_seq, seq);
   midlane_exchange_ring();
+  midlane_clock_hold(true);
   enum midlane_outcome outcome = wait_answer(seq);
+  midlane_clock_hold(false);
   atomic_flag_clear_explicit(&busy, memory_order_release);
   return outcome == MIDLANE_OUTCOME_STEP ? answered(channel) : outcome;
 }

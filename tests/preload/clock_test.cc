@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
 #include <thread>
 
@@ -41,6 +42,28 @@ TEST(Clock, ChangesItsOwner) {
   EXPECT_EQ(midlane_clock_read(), 100000 * kMs);
   midlane_clock_wait(1 * kMs);
   EXPECT_EQ(midlane_clock_read(), 100000 * kMs) << "the old owner still moves it";
+}
+
+TEST(Clock, StandsStillWhileItIsHeld) {
+  midlane_clock_start(0, 0, 0);
+  uint64_t before = midlane_real_now_ns();
+  std::atomic<bool> held = false;
+  std::thread other([&] {
+    midlane_clock_hold(true);
+    held = true;
+    midlane_real_sleep_ns(40 * kMs);
+    EXPECT_EQ(midlane_clock_peek(), 0u);
+    midlane_clock_hold(false);
+  });
+  while (!held) std::this_thread::yield();
+  midlane_clock_wait(5 * kMs);
+  EXPECT_GE(midlane_real_now_ns() - before, 40 * kMs);
+  EXPECT_EQ(midlane_clock_read(), 5 * kMs);
+  other.join();
+  midlane_clock_hold(true);
+  midlane_clock_wait(5 * kMs);
+  EXPECT_EQ(midlane_clock_read(), 10 * kMs) << "the owner cannot hold itself up";
+  midlane_clock_hold(false);
 }
 
 TEST(Clock, PacesToRealTime) {
