@@ -188,10 +188,12 @@ void midlane_attach(void) {
 }
 
 void midlane_leave(void) {
-  if (own_pid == 0 || getpid() != own_pid) return;
-  if (report_at_exit) midlane_announce_report();
+  if (report_at_exit && getpid() == own_pid) midlane_announce_report();
   struct midlane_channel* channel = midlane_exchange.channel;
-  if (!channel || midlane_exchange.detached) return;
+  if (!channel || midlane_exchange.detached ||
+      atomic_load(&channel->game_pid) != (uint32_t)getpid()) {
+    return;
+  }
   if (atomic_load(&channel->state) != MIDLANE_STATE_FAILED) {
     midlane_exchange_state(MIDLANE_STATE_CLOSED, NULL);
   }

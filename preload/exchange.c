@@ -69,8 +69,8 @@ bool midlane_exchange_host_alive(void) {
 
 static bool mapped(void* address) { return address != MAP_FAILED; }
 
-static bool check_header(const struct midlane_channel* channel, uint64_t file_bytes, char* error,
-                         size_t error_bytes) {
+bool midlane_exchange_check_header(const struct midlane_channel* channel, uint64_t file_bytes,
+                                   char* error, size_t error_bytes) {
   if (channel->magic != MIDLANE_CHANNEL_MAGIC) {
     snprintf(error, error_bytes, MIDLANE_ENV_CHANNEL_FD " is no Midlane channel (wrong magic)");
     return false;
@@ -116,7 +116,7 @@ bool midlane_exchange_open(int channel_fd, int doorbell_fd, char* error, size_t 
     snprintf(error, error_bytes, "the channel cannot be mapped: %s", strerror(errno));
     return false;
   }
-  if (!check_header(memory, (uint64_t)file.st_size, error, error_bytes)) {
+  if (!midlane_exchange_check_header(memory, (uint64_t)file.st_size, error, error_bytes)) {
     munmap(memory, (size_t)file.st_size);
     return false;
   }
@@ -152,11 +152,16 @@ bool midlane_exchange_declare(const struct midlane_spec* spec, char* error, size
   }
   own_spec = *spec;
   midlane_exchange.spec = &own_spec;
-  *midlane_channel_spec(channel) = own_spec;
+  // A game may fork: the process that declares first is the one that plays.
+  bool taken = atomic_load(&channel->state) == MIDLANE_STATE_ATTACHED;
+  midlane_exchange.detached = midlane_exchange.detached || taken;
+  if (!midlane_exchange.detached) *midlane_channel_spec(channel) = own_spec;
   for (uint32_t agent = 0; agent < spec->agents; agent++) {
     midlane_exchange.slot[agent] = midlane_channel_slot(channel, agent);
     midlane_exchange.observation[agent] = midlane_slot_observation(midlane_exchange.slot[agent]);
   }
+  if (midlane_exchange.detached) return true;
+  atomic_store(&channel->game_pid, (uint32_t)getpid());
   midlane_exchange_state(MIDLANE_STATE_ATTACHED, NULL);
   return true;
 }

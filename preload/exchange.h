@@ -42,10 +42,15 @@ struct midlane_exchange {
 
 extern struct midlane_exchange midlane_exchange;
 
+// True where a mapping of `file_bytes` (at least a header's) holds all that its header names.
+bool midlane_exchange_check_header(const struct midlane_channel* channel, uint64_t file_bytes,
+                                   char* error, size_t error_bytes);
+
 // Maps both files. `doorbell_fd` may be -1. False with a sentence in `error`.
 bool midlane_exchange_open(int channel_fd, int doorbell_fd, char* error, size_t error_bytes);
 
-// Publishes a valid spec: ATTACHED. False where it does not fit the channel.
+// Publishes a valid spec: ATTACHED. False where it does not fit the channel. Where another process
+// of the game (before or after a fork) was first, this one is detached.
 bool midlane_exchange_declare(const struct midlane_spec* spec, char* error, size_t error_bytes);
 
 // Marks the agent's slot (0-based) for the next exchange; `flags` without ACTIVE.

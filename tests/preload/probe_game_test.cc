@@ -283,9 +283,12 @@ TEST_P(ProbeGame, LeavesItsChildrenAlone) {
 TEST_P(ProbeGame, FollowsAForkedServer) {
   TestHost host(Options({"--fork-server"}));
   host.Start();
+  pid_t parent = host.pid();
   Play(host, 3);
+  EXPECT_NE(host.channel()->game_pid.load(), static_cast<uint32_t>(parent));
   EXPECT_EQ(host.WaitExit(), 0);
   EXPECT_THAT(host.Output(), HasSubstr("server ended with 0"));
+  EXPECT_EQ(host.channel()->state.load(), uint32_t{MIDLANE_STATE_CLOSED});
 }
 
 INSTANTIATE_TEST_SUITE_P(Dialects, ProbeGame,
