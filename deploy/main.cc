@@ -8,6 +8,7 @@
 #include "deploy/command_preload.h"
 #include "deploy/command_rollout.h"
 #include "deploy/command_train.h"
+#include "deploy/remote.h"
 
 namespace {
 
@@ -33,11 +34,13 @@ int main(int argc, char** argv) {
       "  midlane train blobby              train until Ctrl-C; the same command goes on\n"
       "  midlane eval blobby               how good is the agent, against whom?");
   app.require_subcommand(1);
+  midlane::RegisterRemoteEnvs();
   midlane::CommandContext context{argc, argv, 0, nullptr};
   midlane::AddTrainCommand(&app, &context);
   midlane::AddEvalCommand(&app, &context);
   midlane::AddPreloadCommand(&app, &context);
   midlane::AddDoctorCommand(&app, &context);
+  midlane::AddRemoteCommands(&app, &context);
   midlane::AddRolloutCommand(&app, &context);
   AddLearnStub(&app, &context);
   return midlane::RunCommandLine(&app, &context);

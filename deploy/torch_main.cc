@@ -7,12 +7,14 @@
 #include "deploy/command_eval.h"
 #include "deploy/command_learn.h"
 #include "deploy/command_rollout.h"
+#include "deploy/remote.h"
 #include "deploy/torch_info.h"
 #include "rollout/policy/torch/torch_policy.h"
 
 int main(int argc, char** argv) {
   CLI::App app("The part of Midlane that links libtorch; use midlane.", "midlane");
   app.require_subcommand(1);
+  midlane::RegisterRemoteEnvs();
   midlane::CommandContext context{argc, argv, 0, midlane::MakeTorchPolicy};
   midlane::AddLearnCommand(&app, &context);
   midlane::AddRolloutCommand(&app, &context);

@@ -104,6 +104,7 @@ class GrpcServer final : public Server {
       if (!file.ok()) return file.status();
       file_ = *std::move(file);
     }
+    QuietParsing();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;

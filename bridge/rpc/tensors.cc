@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bridge/setting.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace midlane::rpc {
 namespace {
@@ -178,6 +179,8 @@ void SetError(const absl::Status& status, wire::EnvironmentResponse* response) {
   error->set_code(static_cast<int>(status.code()));
   error->set_message(std::string(status.message()));
 }
+
+void QuietParsing() { google::protobuf::SetLogHandler(nullptr); }
 
 absl::Status ErrorOf(const wire::EnvironmentResponse& response) {
   if (response.payload_case() != wire::EnvironmentResponse::kError) return absl::OkStatus();

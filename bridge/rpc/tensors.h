@@ -38,6 +38,10 @@ wire::Tensor TextTensor(const std::string& text);
 // Turns the response into an error, whatever it held.
 void SetError(const absl::Status& status, wire::EnvironmentResponse* response);
 
+// Keeps protobuf from writing a line to stderr for each string that is no UTF-8: what cannot be
+// read is answered, and a client must not fill the server's log. For the whole process.
+void QuietParsing();
+
 // The error of a response, or OK.
 absl::Status ErrorOf(const wire::EnvironmentResponse& response);
 

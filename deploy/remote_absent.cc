@@ -1,0 +1,9 @@
+#include "deploy/remote.h"
+
+namespace midlane {
+
+void RegisterRemoteEnvs() {}
+
+void AddRemoteCommands(CLI::App*, CommandContext*) {}
+
+}  // namespace midlane
