@@ -32,6 +32,8 @@ using Clock = std::chrono::steady_clock;
 
 // Above it the behaviour policy was not the published one.
 constexpr double kBehaviourErrorMax = 1e-4;
+// Timesteps compared of each version in a batch: all of a small one, about 1 % of a large one's
+// work.
 constexpr uint32_t kBehaviourRowsMin = 64;
 constexpr uint32_t kBehaviourRowsMax = 512;
 // Credit flows back as training goes on, ahead of its progress by this share of the iteration: the
@@ -282,7 +284,7 @@ class PpoLearner final : public Learner {
   }
 
   absl::Status CheckBehaviour(const Batch& batch) {
-    const uint32_t rows = std::clamp(batch.steps() / 8, kBehaviourRowsMin, kBehaviourRowsMax) /
+    const uint32_t rows = std::clamp(batch.steps() / 64, kBehaviourRowsMin, kBehaviourRowsMax) /
                           (shape_.config.lstm > 0 ? options_.ppo.window : 1);
     for (const Weights& recent : publisher_->recent()) {
       const absl::StatusOr<double> error = BehaviourLogProbError(
