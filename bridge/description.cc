@@ -1,9 +1,5 @@
 #include "bridge/description.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bridge/channel.h"
+#include "bridge/toml_document.h"
 
 namespace midlane {
 namespace {
@@ -505,14 +502,10 @@ uint64_t Mix(uint64_t value) {  // splitmix64
 
 absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const std::string& file,
                                                  const std::string& folder) {
-  const toml::parse_result parsed = toml::parse(std::string_view(text.data(), text.size()), file);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, ":", error.source().begin.line,
-                     ": not valid TOML: ", std::string(error.description())));
-  }
-  const toml::table& root = parsed.table();
+  const absl::StatusOr<toml::table> parsed =
+      ParseToml(std::string_view(text.data(), text.size()), file);
+  if (!parsed.ok()) return parsed.status();
+  const toml::table& root = *parsed;
   std::error_code error;
   Reader reader(file, fs::absolute(folder, error).lexically_normal().string());
   GameDescription out;

@@ -242,7 +242,6 @@ class GameEnv final : public Env {
       ++stats_.restarts;
       return Launch();
     }
-    if (status.ok()) status = files_.Write(description_, settings_, work_.get());
     if (!status.ok()) {
       std::swap(settings_, settings);
       return status;
@@ -260,7 +259,9 @@ class GameEnv final : public Env {
 
   absl::Status AnswerReset() {
     if (settings_changed_) {
-      absl::Status status = channel_->SetSettings(SettingsText(settings_));
+      // Both while the game waits: it must not read the one without the other.
+      absl::Status status = files_.Write(description_, settings_, work_.get());
+      if (status.ok()) status = channel_->SetSettings(SettingsText(settings_));
       if (!status.ok()) return status;
       settings_changed_ = false;
     }

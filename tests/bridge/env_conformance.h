@@ -12,7 +12,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <optional>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,6 +38,9 @@ struct EnvCase {
   int length_max = 100000;
   std::function<absl::StatusOr<std::unique_ptr<Env>>(const EnvOptions&)> make = MakeEnv;
 };
+
+// What gtest prints of a case that failed.
+inline void PrintTo(const EnvCase& c, std::ostream* out) { *out << c.name; }
 
 inline std::string EnvCaseName(const testing::TestParamInfo<EnvCase>& info) {
   return info.param.name;
