@@ -113,10 +113,12 @@ int RunCommandLine(CLI::App* app, CommandContext* context) {
   } catch (const CLI::CallForVersion& version) {
     return app->exit(version);
   } catch (const CLI::ParseError& error) {
-    fprintf(stderr, "midlane: %s%s\n", error.what(),
-            HintFor(*app, context->argc, context->argv).c_str());
     const std::string command = context->argc > 1 ? context->argv[1] : "";
     const bool known = FindCommand(*app, command) != nullptr;
+    const bool unknown_command = !known && !command.empty() && command[0] != '-';
+    fprintf(stderr, "midlane: %s%s\n",
+            unknown_command ? absl::StrCat(command, " is no command").c_str() : error.what(),
+            HintFor(*app, context->argc, context->argv).c_str());
     fprintf(stderr, "See: midlane %s%s--help\n", known ? command.c_str() : "", known ? " " : "");
     return kExitUsage;
   }

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "bridge/env.h"
 #include "deploy/files.h"
 #include "deploy/launcher.h"
 #include "deploy/nearest.h"
@@ -32,6 +33,16 @@ struct TrainArguments {
 
 absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
   absl::StatusOr<Config> config;
+  if (!absl::StrContains(arguments.environment, "://")) {
+    const auto known = DescribeEnvironment(arguments.environment);
+    if (!known.ok()) {
+      return absl::Status(known.status().code(),
+                          absl::StrCat(std::string(known.status().message()),
+                                       absl::IsNotFound(known.status())
+                                           ? NearestHint(arguments.environment, KnownEnvironments())
+                                           : ""));
+    }
+  }
   if (!saved.empty() && FileExists(saved)) {
     config = Config();
     if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;

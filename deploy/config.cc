@@ -31,8 +31,9 @@ struct Place {
   std::string path;  // "ppo.epochs"
 
   absl::Status Error(const toml::node& node, absl::string_view what) const {
-    const std::string line =
-        node.source().begin ? absl::StrCat(":", node.source().begin.line) : std::string();
+    // A value of the command line has no lines.
+    const bool has_line = node.source().begin && !absl::StartsWith(source, "--");
+    const std::string line = has_line ? absl::StrCat(":", node.source().begin.line) : std::string();
     return absl::InvalidArgumentError(absl::StrCat(source, line, ": ", path, " ", what));
   }
 };

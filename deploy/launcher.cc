@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -71,7 +72,11 @@ absl::Status Launcher::StartLearner() {
 }
 
 absl::Status Launcher::GaveUp(const Seat& seat) const {
-  const std::string said = FileTail(seat.options.log, kErrorLines);
+  std::string said = FileTail(seat.options.log, kErrorLines);
+  // What one of our programs says of its end stands alone.
+  if (const size_t at = said.rfind("midlane: "); at != std::string::npos) {
+    said = said.substr(at + strlen("midlane: "));
+  }
   return absl::AbortedError(absl::StrCat("the ", seat.name, " ended with ", seat.process->Outcome(),
                                          said.empty() ? "" : ": ", said,
                                          "\n(log: ", seat.options.log, ")"));
