@@ -113,7 +113,7 @@ struct EnvOptions {
   double speed = 0;
   // Draw every n-th frame; 0: never.
   uint32_t render_every = 0;
-  // Longest wait for a timestep or a start before DeadlineExceeded.
+  // Longest wait for a timestep; a game's start has the limit that its description names.
   absl::Duration timeout = absl::Seconds(20);
   // Polls before sleeping, of game and host alike; 0 where cores are short.
   uint32_t spin = 0;
