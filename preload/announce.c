@@ -46,6 +46,11 @@ void midlane_announce_report(void) {
     midlane_say("%s (pid %d): no Lua seen", a->executable, (int)getpid());
     return;
   }
+  if (a->states == 0 && hooks[0] == '\0') {
+    midlane_say("%s (pid %d): Lua %s, %s, %s; nothing opened yet", a->executable, (int)getpid(),
+                a->dialect, a->linkage, a->library);
+    return;
+  }
   midlane_say("%s (pid %d): Lua %s, %s, %s; %u states, %u chunks; hooks reached:%s", a->executable,
               (int)getpid(), a->dialect, a->linkage, a->library, a->states, a->chunks,
               hooks[0] ? hooks : " none");
