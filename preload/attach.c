@@ -128,7 +128,7 @@ static void begin_game(const char* executable) {
                               : midlane_clock_seeded_start(description.seed),
                           description.clock_step_ns, description.clock_speed);
     }
-    midlane_watch = MIDLANE_WATCH_ADAPT;
+    midlane_watch = description.adapter[0] != '\0' ? MIDLANE_WATCH_ADAPT : MIDLANE_WATCH_COUNT;
   }
   midlane_exchange_state(MIDLANE_STATE_ANNOUNCED, NULL);
   if (description.announce) midlane_announce_report();
