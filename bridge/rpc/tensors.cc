@@ -63,7 +63,7 @@ absl::StatusOr<std::string> ElementText(const std::string& name, const wire::Ten
     case wire::Tensor::kUint64S:
       return absl::StrCat(tensor.uint64s().array(0));
     case wire::Tensor::kBools:
-      return std::string(tensor.bools().array(0) ? "1" : "0");
+      return std::string(tensor.bools().array(0) ? "true" : "false");
     case wire::Tensor::kStrings:
       return tensor.strings().array(0);
     case wire::Tensor::kFloats:

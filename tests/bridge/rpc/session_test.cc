@@ -246,7 +246,7 @@ TEST_F(SessionTest, SettingsOfEveryScalarType) {
   tensor.add_shape(1);
   EXPECT_TRUE(created(tensor).has_create_world());
   tensor.mutable_bools()->add_array(true);
-  EXPECT_TRUE(created(tensor).has_create_world());
+  ExpectError(created(tensor), Code_::kInvalidArgument, "'true'");
   tensor.mutable_uint8s()->set_array("\5");
   EXPECT_TRUE(created(tensor).has_create_world());
   tensor.mutable_doubles()->add_array(std::numeric_limits<double>::quiet_NaN());
