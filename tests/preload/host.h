@@ -67,6 +67,7 @@ class TestHost {
   midlane_channel* channel_ = nullptr;
   midlane_doorbell* doorbell_ = nullptr;
   pid_t pid_ = -1;
+  bool started_ = false;
   int status_ = -1;
   std::string output_;
 };
