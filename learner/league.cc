@@ -73,6 +73,15 @@ double Tally::recent_frames() const {
   return recent.empty() ? 0 : sum / static_cast<double>(recent.size());
 }
 
+double Tally::expected_frames() const {
+  const size_t count = std::min(recent.size(), kLengthMax);
+  double sum = 0;
+  for (size_t i = recent.size() - count; i < recent.size(); ++i) {
+    sum += static_cast<double>(recent[i].frames);
+  }
+  return count > 0 ? sum / static_cast<double>(count) : 0;
+}
+
 std::string LeagueEntry::name() const {
   switch (kind) {
     case OpponentKind::kLatest:
@@ -163,6 +172,26 @@ std::vector<double> League::Shares() const {
   }
   shares[0] = std::max(0.0, rest);
   return shares;
+}
+
+std::vector<double> League::MatchProbabilities() const {
+  std::vector<double> probabilities = Shares();
+  double known_sum = 0;
+  int known = 0;
+  for (const LeagueEntry& entry : entries_) {
+    const double frames = entry.tally.expected_frames();
+    known_sum += frames;
+    known += frames > 0;
+  }
+  if (known == 0) return probabilities;
+  double sum = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const double frames = entries_[i].tally.expected_frames();
+    probabilities[i] /= frames > 0 ? frames : known_sum / known;
+    sum += probabilities[i];
+  }
+  for (double& probability : probabilities) probability /= sum;
+  return probabilities;
 }
 
 std::optional<uint64_t> League::AddPast(uint64_t version, uint64_t bytes, uint64_t hash) {

@@ -1,10 +1,12 @@
 // League: whom the learning policy meets. The latest version itself, past versions drawn by quality
 // scores (arXiv:1912.06680 appendix N), and scripted bots whose shares follow how often they win.
 //
-// Shares: scripted_share of all matches goes to the scripted bots, in proportion to loss rate +
+// Shares are of game time: scripted_share goes to the scripted bots, in proportion to loss rate +
 //   kLossRateFloor (evenly where !scripted_by_loss_rate); of the rest latest_share to LATEST and
 //   the remainder to past versions, p_i = e^{q_i} / sum_j e^{q_j}. Where a kind has no member its
-//   share goes to LATEST.
+//   share goes to LATEST. Workers draw an opponent for each match, and matches differ in length by
+//   orders of magnitude (two equal players rally on and on), so an opponent is drawn in proportion
+//   to its share divided by its matches' recent length.
 // Quality: a version joins with the highest q there is (0 in an empty pool); a win against i lowers
 //   q_i by eta / (N p_i), N the size of the pool; nothing else moves it.
 // Ids: 0 is LATEST; the others are never used twice in a run.
@@ -46,6 +48,9 @@ struct Tally {
   double recent_win_rate() const;
   double recent_metric(size_t index) const;
   double recent_frames() const;
+  // Mean length of the last kLengthMax matches, in game frames; 0 before the first.
+  double expected_frames() const;
+  static constexpr size_t kLengthMax = 10;
 };
 
 struct LeagueEntry {
@@ -81,8 +86,10 @@ class League {
 
   // LATEST first; past and scripted after it.
   const std::vector<LeagueEntry>& entries() const { return entries_; }
-  // Probability of each of entries(), summing to 1.
+  // Share of game time of each of entries(), summing to 1.
   std::vector<double> Shares() const;
+  // Probability that a match is against each of entries(), summing to 1.
+  std::vector<double> MatchProbabilities() const;
 
   // Adds a past version. Answers the version that left to keep pool_max, if one did: the lowest
   // quality, the oldest of equals, never the one just added.

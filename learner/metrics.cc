@@ -26,7 +26,7 @@ void WriteOpponent(const OpponentMetrics& opponent, const std::vector<std::strin
   json->BeginObject();
   json->Key("id").Integer(entry.id).Key("name").String(entry.name());
   json->Key("kind").String(KindName(entry.kind));
-  json->Key("probability").Number(opponent.probability);
+  json->Key("share").Number(opponent.share);
   if (entry.kind == OpponentKind::kPast) json->Key("quality").Number(entry.quality);
   json->Key("matches").Integer(tally.matches()).Key("won").Integer(tally.won);
   json->Key("lost").Integer(tally.lost).Key("drawn").Integer(tally.drawn);

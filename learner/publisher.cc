@@ -30,13 +30,13 @@ void Publisher::Publish(const Weights& weights, const League& league) {
   notice.set_version(weights.version);
   notice.set_bytes(latest_->size());
   notice.set_hash(latest_hash_);
-  const std::vector<double> shares = league.Shares();
-  for (size_t i = 0; i < shares.size(); ++i) {
+  const std::vector<double> probabilities = league.MatchProbabilities();
+  for (size_t i = 0; i < probabilities.size(); ++i) {
     const LeagueEntry& entry = league.entries()[i];
-    if (shares[i] <= 0) continue;
+    if (probabilities[i] <= 0) continue;
     v1::Opponent* opponent = notice.add_opponents();
     opponent->set_id(entry.id);
-    opponent->set_probability(shares[i]);
+    opponent->set_probability(probabilities[i]);
     switch (entry.kind) {
       case OpponentKind::kLatest:
         opponent->set_kind(v1::Opponent::LATEST);

@@ -9,8 +9,9 @@
 // blobby_policy          agent (MLP 64-64) against `reduced`, a decision every 4 frames, 4 games
 // and
 //                        their host on one core
-// blobby_scaling         the same: a host with two games on each of two cores against one game on
-// one core
+// blobby_decisions_1_core  decisions/s of the same in self-play, both sides deciding (information)
+// blobby_scaling         as blobby_policy: a host with two games on each of two cores against one
+// game on one core
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -218,13 +219,9 @@ void PolicyRows(int repeats, double seconds) {
               .primitive_name = "one game on one core",
               .bound = 1.8};
   scaling.kind = Bound::kAtLeast;
-  Row decisions{.name = "blobby_decisions_1_core", .unit = "decisions/s"};
   for (int i = 0; i < repeats; ++i) {
     const Played one_core = PlayOn(4, kAgentAgainstReduced, true, seconds, 0);
     policy.measured.push_back(one_core.speed());
-    const Played self_play =
-        PlayOn(4, {{"left", "agent"}, {"right", "agent"}, {"frame_skip", "4"}}, true, seconds, 0);
-    decisions.measured.push_back(self_play.decisions / self_play.seconds);
     scaling.primitive.push_back(PlayOn(1, kAgentAgainstReduced, true, seconds, 0).speed());
     Player first(2, kAgentAgainstReduced, true, seconds, 0);
     Player second(2, kAgentAgainstReduced, true, seconds, 1);
@@ -232,16 +229,30 @@ void PolicyRows(int repeats, double seconds) {
   }
   Print(policy);
   Print(scaling);
-  Print(decisions);
+}
+
+void DecisionsRow(int repeats, double seconds) {
+  Row row{.name = "blobby_decisions_1_core", .unit = "decisions/s"};
+  for (int i = 0; i < repeats; ++i) {
+    const Played self_play =
+        PlayOn(4, {{"left", "agent"}, {"right", "agent"}, {"frame_skip", "4"}}, true, seconds, 0);
+    row.measured.push_back(self_play.decisions / self_play.seconds);
+  }
+  Print(row);
 }
 
 }  // namespace
 }  // namespace midlane::bench
 
-int main() {
+int main(int argc, char** argv) {
   const int repeats = midlane::bench::Repeats(5);
   const double seconds = midlane::bench::Seconds(2);
+  if (argc > 1 && std::string(argv[1]) == "--decisions") {
+    midlane::bench::DecisionsRow(repeats, seconds);
+    return 0;
+  }
   midlane::bench::FreeRow(repeats, seconds);
   midlane::bench::ExchangeRow(repeats, seconds);
   midlane::bench::PolicyRows(repeats, seconds);
+  midlane::bench::DecisionsRow(repeats, seconds);
 }

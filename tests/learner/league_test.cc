@@ -96,6 +96,27 @@ TEST(LeagueTest, ScriptedSharesFollowTheLossRate) {
   EXPECT_NEAR(league.Shares()[2], 0.5 * strong / (weak + strong), 1e-12);
 }
 
+// Shares 1/2, 1/4, 1/4 of game time; matches of 1000, 100 and (unknown, the mean of both) 550 frames:
+// weights 1/2000, 1/400, 1/2200.
+TEST(LeagueTest, LongMatchesAreDrawnLessOften) {
+  LeagueOptions options = WithBots(0.5);
+  options.scripted_by_loss_rate = false;
+  League league(options);
+  EXPECT_EQ(league.MatchProbabilities(), league.Shares()) << "no length is known";
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(league.Record(0, {Outcome::kWon, 5000, {}})) << "too long ago to count";
+  }
+  for (size_t i = 0; i < Tally::kLengthMax; ++i) {
+    ASSERT_TRUE(league.Record(0, {Outcome::kWon, 1000, {}}));
+    ASSERT_TRUE(league.Record(Entry(league, 1).id, {Outcome::kWon, 100, {}}));
+  }
+  const double sum = 1.0 / 2000 + 1.0 / 400 + 1.0 / 2200;
+  const std::vector<double> p = league.MatchProbabilities();
+  EXPECT_NEAR(p[0], 1.0 / 2000 / sum, 1e-12);
+  EXPECT_NEAR(p[1], 1.0 / 400 / sum, 1e-12);
+  EXPECT_NEAR(p[2], 1.0 / 2200 / sum, 1e-12);
+}
+
 TEST(LeagueTest, TallyKeepsASlidingWindow) {
   Tally tally;
   for (int i = 0; i < 100; ++i) tally.Add({Outcome::kLost, 10, {0, 2}});

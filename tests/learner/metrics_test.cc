@@ -44,7 +44,7 @@ TEST(MetricsTest, ALineHoldsOpponentsAndAccounts) {
   m.chunks_dropped = {{"stale", 2}};
   const std::string line = IterationJson(m, "iteration", "");
   EXPECT_THAT(line, HasSubstr(R"("event":"iteration")"));
-  EXPECT_THAT(line, HasSubstr(R"("name":"reduced:0","kind":"scripted","probability":0.25)"));
+  EXPECT_THAT(line, HasSubstr(R"("name":"reduced:0","kind":"scripted","share":0.25)"));
   EXPECT_THAT(line, HasSubstr(R"("metrics":{"points_for":15,"points_against":3})"));
   EXPECT_THAT(line, HasSubstr(R"("reward":{"point_won":0.5})"));
   EXPECT_THAT(line, HasSubstr(R"("dropped":{"stale":2})"));
