@@ -58,9 +58,9 @@ std::string LastLines::Text() const {
 }
 
 absl::StatusOr<std::shared_ptr<GameWatch>> GameWatch::Shared() {
-  static auto* const mutex = new absl::Mutex;
+  static auto* const mutex = new std::mutex;
   static auto* const current = new std::weak_ptr<GameWatch>;
-  absl::MutexLock lock(mutex);
+  std::lock_guard<std::mutex> lock(*mutex);
   if (std::shared_ptr<GameWatch> running = current->lock()) return running;
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) return Refused("watch games");
@@ -96,7 +96,7 @@ absl::Status GameWatch::Add(std::shared_ptr<WatchedGame> game) {
   const pid_t pid = game->pid;
   const int pidfd = game->pidfd, output = game->output;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     games_[pid] = game;
   }
   epoll_event event{};
@@ -117,7 +117,7 @@ bool GameWatch::Drain(WatchedGame* game, size_t most) {
     const ssize_t got = read(game->output, buffer, std::min(sizeof(buffer), most));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return false;
-    absl::MutexLock lock(&game->mutex);
+    std::lock_guard<std::mutex> lock(game->mutex);
     game->lines.Add(absl::string_view(buffer, static_cast<size_t>(got)));
     most -= static_cast<size_t>(got);
   }
@@ -127,7 +127,7 @@ bool GameWatch::Drain(WatchedGame* game, size_t most) {
 void GameWatch::Finish(WatchedGame* game) {
   {
     // Until the reaping the group's number cannot belong to anybody else, so stragglers first.
-    absl::MutexLock lock(&game->mutex);
+    std::lock_guard<std::mutex> lock(game->mutex);
     kill(-game->pid, SIGKILL);
     TellMinder(game->minder, -game->pid);
     while (waitpid(game->pid, &game->wait_status, 0) < 0 && errno == EINTR) {
@@ -140,12 +140,13 @@ void GameWatch::Finish(WatchedGame* game) {
   }
   close(game->pidfd);
   {
-    absl::MutexLock lock(&game->mutex);
+    std::lock_guard<std::mutex> lock(game->mutex);
     game->ended = true;
     game->exited.store(true, std::memory_order_release);
   }
+  game->changed.notify_all();
   if (game->on_exit) game->on_exit();
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   games_.erase(game->pid);
 }
 
@@ -160,7 +161,7 @@ void GameWatch::Run() {
       if (key == EventKey(0, false)) return;
       std::shared_ptr<WatchedGame> game;
       {
-        absl::MutexLock lock(&mutex_);
+        std::lock_guard<std::mutex> lock(mutex_);
         const auto found = games_.find(static_cast<pid_t>(key >> 1));
         if (found != games_.end()) game = found->second;
       }

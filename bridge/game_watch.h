@@ -9,18 +9,18 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 
 namespace midlane {
 
@@ -44,11 +44,14 @@ struct WatchedGame {
   std::function<void()> on_exit;
 
   std::atomic<bool> exited{false};
-  absl::Mutex mutex;
-  bool reaped ABSL_GUARDED_BY(mutex) = false;  // from now on `pid` may be somebody else's
-  bool ended ABSL_GUARDED_BY(mutex) = false;   // as `exited`, to wait for
-  int wait_status ABSL_GUARDED_BY(mutex) = 0;
-  LastLines lines ABSL_GUARDED_BY(mutex);
+  // std::mutex, not absl's: Debian's Abseil is built without the annotations by which the thread
+  // sanitizer would understand it.
+  std::mutex mutex;  // of all below
+  std::condition_variable changed;
+  bool reaped = false;  // from now on `pid` may be somebody else's
+  bool ended = false;   // as `exited`, to wait for
+  int wait_status = 0;
+  LastLines lines;
 };
 
 class GameWatch {
@@ -69,9 +72,9 @@ class GameWatch {
   void Finish(WatchedGame* game);
 
   int epoll_;
-  int wake_;  // eventfd: stop
-  absl::Mutex mutex_;
-  std::unordered_map<pid_t, std::shared_ptr<WatchedGame>> games_ ABSL_GUARDED_BY(mutex_);
+  int wake_;          // eventfd: stop
+  std::mutex mutex_;  // of games_
+  std::unordered_map<pid_t, std::shared_ptr<WatchedGame>> games_;
   std::thread thread_;
 };
 

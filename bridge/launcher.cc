@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/personality.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -27,6 +29,7 @@ namespace {
 constexpr size_t kEnvironmentVariables = 64;    // padded to a multiple
 constexpr size_t kEnvironmentBytes = 16 << 10;  // padded to a multiple
 constexpr absl::Duration kReapLimit = absl::Seconds(5);
+constexpr absl::Duration kLongestWait = absl::Hours(24);
 
 // What a game may know of its surroundings. The rest stays out: it would move the game's stack.
 constexpr const char* kPassedOn[] = {
@@ -47,11 +50,17 @@ struct Child {
   int null_input;
   int minder;
   bool randomise;
-  volatile int error;
+  int errors;  // close-on-exec: takes errno where there is no exec
 };
 
+[[noreturn]] void GiveUp(const Child* child) {
+  const int error = errno;
+  if (write(child->errors, &error, sizeof(error)) != sizeof(error)) _exit(126);
+  _exit(127);
+}
+
 // In the child between vfork and exec: system calls only, on memory that is still the parent's.
-[[noreturn]] void BecomeGame(Child* child) {
+[[noreturn]] void BecomeGame(const Child* child) {
   for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
   setpgid(0, 0);
   TellMinder(child->minder, getpid());
@@ -68,20 +77,16 @@ struct Child {
     const int flags = fcntl(child->inherited[i], F_GETFD);
     fcntl(child->inherited[i], F_SETFD, flags & ~FD_CLOEXEC);
   }
-  if (child->directory != nullptr && chdir(child->directory) != 0) {
-    child->error = errno;
-    _exit(127);
-  }
+  if (child->directory != nullptr && chdir(child->directory) != 0) GiveUp(child);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   execve(child->path, child->argv, child->envp);
-  child->error = errno;
-  _exit(127);
+  GiveUp(child);
 }
 
 // Not inlined: vfork's child shares this frame.
-[[gnu::noinline]] pid_t Spawn(Child* child) {
+[[gnu::noinline]] pid_t Spawn(const Child* child) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -133,16 +138,22 @@ std::string ExitText(int wait_status) {
   return absl::StrCat("exit status ", WEXITSTATUS(wait_status));
 }
 
+static bool IsExecutable(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         access(path.c_str(), X_OK) == 0;
+}
+
 absl::StatusOr<std::string> FindExecutable(const std::string& name) {
   if (name.find('/') != std::string::npos) {
-    if (access(name.c_str(), X_OK) == 0) return name;
+    if (IsExecutable(name)) return name;
     return absl::NotFoundError(absl::StrCat("there is no executable ", name));
   }
   const char* path = std::getenv("PATH");
   const std::string searched = path == nullptr ? "/usr/bin:/bin" : path;
   for (absl::string_view folder : absl::StrSplit(searched, ':', absl::SkipEmpty())) {
     const std::string candidate = absl::StrCat(folder, "/", name);
-    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+    if (IsExecutable(candidate)) return candidate;
   }
   return absl::NotFoundError(absl::StrCat("there is no executable ", name, " in ", searched));
 }
@@ -193,26 +204,38 @@ absl::StatusOr<std::unique_ptr<GameProcess>> GameProcess::Start(const LaunchOpti
   }
   // Not the terminal: the game's group is in its background, where reading stops a process.
   null_input.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Descriptor errors, errors_write;
+  {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return Refused("open a pipe", errno);
+    errors.reset(ends[0]);
+    errors_write.reset(ends[1]);
+  }
   const std::vector<char*> argv = Pointers(options.command);
   const std::vector<char*> envp = Pointers(options.environment);
-  Child child{path->c_str(),
-              argv.data(),
-              envp.data(),
-              options.directory.empty() ? nullptr : options.directory.c_str(),
-              options.inherited.data(),
-              options.inherited.size(),
-              output_write.get(),
-              null_input.get(),
-              *minder,
-              options.randomise_addresses,
-              0};
+  const Child child{path->c_str(),
+                    argv.data(),
+                    envp.data(),
+                    options.directory.empty() ? nullptr : options.directory.c_str(),
+                    options.inherited.data(),
+                    options.inherited.size(),
+                    output_write.get(),
+                    null_input.get(),
+                    *minder,
+                    options.randomise_addresses,
+                    errors_write.get()};
   const pid_t pid = Spawn(&child);
   if (pid < 0) return Refused("start a process", errno);
-  if (child.error != 0) {
+  errors_write.reset(-1);
+  int error = 0;
+  ssize_t told;
+  while ((told = read(errors.get(), &error, sizeof(error))) < 0 && errno == EINTR) {
+  }
+  if (told > 0) {
     TellMinder(*minder, -pid);
     waitpid(pid, nullptr, 0);
     return absl::FailedPreconditionError(absl::StrCat("cannot execute ", *path, " (",
-                                                      strerror(child.error),
+                                                      strerror(error),
                                                       "): make it an executable for this machine"));
   }
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
@@ -244,24 +267,25 @@ pid_t GameProcess::pid() const { return game_->pid; }
 bool GameProcess::exited() const { return game_->exited.load(std::memory_order_acquire); }
 
 std::string GameProcess::ExitText() const {
-  absl::MutexLock lock(&game_->mutex);
+  std::lock_guard<std::mutex> lock(game_->mutex);
   return midlane::ExitText(game_->wait_status);
 }
 
 std::string GameProcess::LastLines() const {
-  absl::MutexLock lock(&game_->mutex);
+  std::lock_guard<std::mutex> lock(game_->mutex);
   return game_->lines.Text();
 }
 
 bool GameProcess::WaitExit(absl::Duration timeout) const {
-  absl::MutexLock lock(&game_->mutex);
-  return game_->mutex.AwaitWithTimeout(absl::Condition(&game_->ended), timeout);
+  std::unique_lock<std::mutex> lock(game_->mutex);
+  return game_->changed.wait_for(lock, absl::ToChronoNanoseconds(std::min(timeout, kLongestWait)),
+                                 [this] { return game_->ended; });
 }
 
 void GameProcess::Stop(absl::Duration grace) {
   if (!WaitExit(grace)) {
     {
-      absl::MutexLock lock(&game_->mutex);
+      std::lock_guard<std::mutex> lock(game_->mutex);
       if (!game_->reaped) {
         kill(-game_->pid, SIGTERM);
         kill(-game_->pid, SIGCONT);  // a stopped process takes no other signal
@@ -273,9 +297,11 @@ void GameProcess::Stop(absl::Duration grace) {
 }
 
 void GameProcess::Kill() {
-  absl::MutexLock lock(&game_->mutex);
-  if (!game_->reaped) kill(-game_->pid, SIGKILL);
-  game_->mutex.AwaitWithTimeout(absl::Condition(&game_->ended), kReapLimit);
+  {
+    std::lock_guard<std::mutex> lock(game_->mutex);
+    if (!game_->reaped) kill(-game_->pid, SIGKILL);
+  }
+  WaitExit(kReapLimit);
 }
 
 }  // namespace midlane

@@ -4,15 +4,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/synchronization/mutex.h"
 #include "bridge/description.h"
 #include "bridge/game_env.h"
 #include "bridge/null_env.h"
@@ -24,9 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Registry {
-  absl::Mutex mutex;
-  std::map<std::string, EnvFactory> schemes ABSL_GUARDED_BY(mutex);
-  std::map<std::string, EnvFactory> names ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;  // of both maps
+  std::map<std::string, EnvFactory> schemes;
+  std::map<std::string, EnvFactory> names;
 };
 
 Registry& registry() {
@@ -36,7 +35,7 @@ Registry& registry() {
 
 EnvFactory Find(bool scheme, const std::string& key) {
   Registry& all = registry();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   const auto& map = scheme ? all.schemes : all.names;
   const auto found = map.find(key);
   return found == map.end() ? EnvFactory() : found->second;
@@ -85,13 +84,13 @@ EnvironmentInfo LocalInfo(const std::string& name, const std::vector<SettingSpec
 
 void RegisterEnvScheme(const std::string& scheme, EnvFactory factory) {
   Registry& all = registry();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   all.schemes[scheme] = std::move(factory);
 }
 
 void RegisterEnvironment(const std::string& name, EnvFactory factory) {
   Registry& all = registry();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   all.names[name] = std::move(factory);
 }
 
@@ -115,7 +114,7 @@ std::vector<std::string> KnownEnvironments() {
   std::vector<std::string> names = {"null", "probe"};
   {
     Registry& all = registry();
-    absl::MutexLock lock(&all.mutex);
+    std::lock_guard<std::mutex> lock(all.mutex);
     for (const auto& [name, factory] : all.names) names.push_back(name);
   }
   std::error_code error;

@@ -9,10 +9,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 
 namespace midlane {
 namespace {
@@ -59,16 +58,16 @@ constexpr int kMinderSocket = 3;
 }
 
 struct Shared {
-  absl::Mutex mutex;
-  int socket ABSL_GUARDED_BY(mutex) = -1;
-  pid_t owner ABSL_GUARDED_BY(mutex) = 0;
+  std::mutex mutex;  // of all below
+  int socket = -1;
+  pid_t owner = 0;
 };
 
 }  // namespace
 
 absl::StatusOr<int> MinderSocket() {
   static auto* const shared = new Shared;
-  absl::MutexLock lock(&shared->mutex);
+  std::lock_guard<std::mutex> lock(shared->mutex);
   if (shared->owner == getpid()) return shared->socket;
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {

@@ -430,7 +430,14 @@ TEST(GameProcess, StartsHaveTheirErrors) {
   options.command = {"no-such-command-anywhere"};
   EXPECT_EQ(GameProcess::Start(options).status().code(), absl::StatusCode::kNotFound);
   options.command = {"/etc"};
-  EXPECT_FALSE(GameProcess::Start(options).ok());
+  EXPECT_EQ(GameProcess::Start(options).status().code(), absl::StatusCode::kNotFound);
+  const ToyFolder folder;
+  folder.Write("broken", "neither a program nor a script");
+  std::filesystem::permissions(folder.path() + "/broken", std::filesystem::perms::owner_all);
+  options.command = {folder.path() + "/broken"};
+  const absl::Status status = GameProcess::Start(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Exec format error"));
 }
 
 TEST(GameProcess, ManyStartsAndStopsFromManyThreads) {
