@@ -20,6 +20,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "bridge/descriptor.h"
 #include "bridge/game_watch.h"
 #include "bridge/minder.h"
 
@@ -102,25 +103,6 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   result.push_back(nullptr);
   return result;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-  void reset(int fd) {
-    if (fd_ >= 0) close(fd_);
-    fd_ = fd;
-  }
-
- private:
-  int fd_;
-};
 
 absl::Status Refused(absl::string_view what, int error) {
   return absl::ResourceExhaustedError(

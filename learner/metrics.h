@@ -15,7 +15,8 @@
 //   learning_rate, entropy_weight, minibatches, reward_deviation, behaviour_log_prob_error,
 //   reward {TERM: per timestep}, reward_weight {TERM: present weight}, reward_total (weighted, per
 //   timestep), episodes {ended, truncated, length_mean},
-//   opponents [{id, name, kind, share (of game time), quality (past), matches, won, lost, drawn, cut,
+//   opponents [{id, name, kind, share (of game time), quality (past), matches, won, lost, drawn,
+//   cut,
 //     recent_matches, recent_win_rate, recent_frames, metrics {NAME: mean over recent matches}}]
 //     (past versions only in one line each ten seconds),
 //   time {receive, train, publish, checkpoint, other}: shares of the learner's time, summing to 1

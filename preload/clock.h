@@ -6,7 +6,8 @@
 // Thread-safety: any thread may read. Only the owner thread moves the clock (at first the main
 //   thread, then the one that declares a spec); another thread's wait is a real one, so that a
 //   helper thread can neither move game time nor spin.
-//   A main loop on one thread and Lua on another are kept in step only by a speed, not free-running.
+//   A main loop on one thread and Lua on another are kept in step only by a speed, not
+//   free-running.
 // Units: nanoseconds of game time.
 #ifndef MIDLANE_PRELOAD_CLOCK_H_
 #define MIDLANE_PRELOAD_CLOCK_H_

@@ -1,7 +1,8 @@
-// render_names: calls that a description may skip, one RENDER(name, kind) each. Kind DRAW only paints
-// the frame at hand: skipped in every frame that is not shown. Kind STATE changes what later frames
-// look like (a texture, a title), or is no drawing: skipped only where no frame is ever shown.
-// Read by C (a table) and by the assembler (an exported symbol each): no includes, no C here.
+// render_names: calls that a description may skip, one RENDER(name, kind) each. Kind DRAW only
+// paints the frame at hand: skipped in every frame that is not shown. Kind STATE changes what later
+// frames look like (a texture, a title), or is no drawing: skipped only where no frame is ever
+// shown. Read by C (a table) and by the assembler (an exported symbol each): no includes, no C
+// here.
 RENDER(name, STATE)
 RENDER(SDL_RenderPresent, DRAW)
 RENDER(SDL_RenderClear, DRAW)

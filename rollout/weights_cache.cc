@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "bridge/descriptor.h"
 #include "rollout/hash.h"
 
 namespace midlane {
@@ -24,21 +25,6 @@ constexpr absl::Duration kLockPoll = absl::Microseconds(500);
 constexpr char kUsersFile[] = "users";
 constexpr char kLockFile[] = "lock";
 constexpr char kPartial[] = ".partial";
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 class MappedFrame final : public Frame {
  public:
@@ -145,7 +131,7 @@ std::unique_ptr<WeightsCache> WeightsCache::Open(const std::string& run, const s
     }
     if (flock(users.get(), LOCK_SH) != 0) continue;
     if (!SameFile(users.get(), users_path)) continue;
-    return std::unique_ptr<WeightsCache>(new WeightsCache(folder, users.Release()));
+    return std::unique_ptr<WeightsCache>(new WeightsCache(folder, users.release()));
   }
   return std::unique_ptr<WeightsCache>(new WeightsCache("", -1));
 }

@@ -25,8 +25,8 @@ inline constexpr size_t kSettingBytesMax = 4096;  // text of one value
 // "floats", "int32s", ...: the payload's field, or "no payload".
 const char* PayloadName(const wire::Tensor& tensor);
 
-// Scalars of any number type, bool (true or false) and string, as text: integers in decimal, doubles
-// in the shortest form that reads back the same. A shape of one element counts as a scalar.
+// Scalars of any number type, bool (true or false) and string, as text: integers in decimal,
+// doubles in the shortest form that reads back the same. A shape of one element counts as a scalar.
 absl::StatusOr<std::string> SettingText(const std::string& name, const wire::Tensor& tensor);
 
 // All of a request's settings.

@@ -96,8 +96,8 @@ TEST(LeagueTest, ScriptedSharesFollowTheLossRate) {
   EXPECT_NEAR(league.Shares()[2], 0.5 * strong / (weak + strong), 1e-12);
 }
 
-// Shares 1/2, 1/4, 1/4 of game time; matches of 1000, 100 and (unknown, the mean of both) 550 frames:
-// weights 1/2000, 1/400, 1/2200.
+// Shares 1/2, 1/4, 1/4 of game time; matches of 1000, 100 and (unknown, the mean of both) 550
+// frames: weights 1/2000, 1/400, 1/2200.
 TEST(LeagueTest, LongMatchesAreDrawnLessOften) {
   LeagueOptions options = WithBots(0.5);
   options.scripted_by_loss_rate = false;
