@@ -1,9 +1,9 @@
 // EnvironmentService: the gRPC face of sessions, on the callback API with raw bytes, so that a
 // message that is no request is answered in the stream like every other mistake.
 //
-// One stream is one Session. A request is handled when the one before it has been answered; at most
-// one answer is being written while the next is prepared, so a client that does not read stops
-// being read. No lock is held across a read, write or finish.
+// One stream is one Session. A request is read when the one before it has been answered and the
+// answer is written, so a client that does not read stops being read. No lock is held across a
+// read, write or finish.
 // Thread-safety: all methods, any thread.
 // Ownership: the registry outlives the service; streams live until gRPC is done with them.
 #ifndef MIDLANE_BRIDGE_RPC_SERVICE_H_
