@@ -190,9 +190,13 @@ std::string ShortCount(double count) {
 }
 
 std::string WithThousands(uint64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (int at = int(digits.size()) - 3; at > 0; at -= 3) digits.insert(size_t(at), ",");
-  return digits;
+  const std::string digits = absl::StrCat(number);
+  std::string grouped;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
+    grouped += digits[i];
+  }
+  return grouped;
 }
 
 std::string ShortDuration(double seconds) {

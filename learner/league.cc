@@ -152,11 +152,15 @@ std::vector<double> League::Shares() const {
   double scripted_sum = 0;
   bool past = false;
   std::vector<double> weights(entries_.size(), 0.0);
+  bool reached = true;
   for (size_t i = 0; i < entries_.size(); ++i) {
     past = past || entries_[i].kind == OpponentKind::kPast;
     if (entries_[i].kind != OpponentKind::kScripted) continue;
-    weights[i] =
-        options_.scripted_by_loss_rate ? LossRate(entries_[i].tally) + kLossRateFloor : 1.0;
+    const Tally& tally = entries_[i].tally;
+    if (options_.scripted_ladder && !reached && tally.matches() == 0) continue;
+    reached = reached && tally.recent.size() >= kBeatenMatches &&
+              tally.recent_win_rate() >= kBeatenWinRate;
+    weights[i] = options_.scripted_by_loss_rate ? LossRate(tally) + kLossRateFloor : 1.0;
     scripted_sum += weights[i];
   }
   const double scripted_share = scripted_sum > 0 ? options_.scripted_share : 0.0;

@@ -2,11 +2,12 @@
 // scores (arXiv:1912.06680 appendix N), and scripted bots whose shares follow how often they win.
 //
 // Shares are of game time: scripted_share goes to the scripted bots, in proportion to loss rate +
-//   kLossRateFloor (evenly where !scripted_by_loss_rate); of the rest latest_share to LATEST and
-//   the remainder to past versions, p_i = e^{q_i} / sum_j e^{q_j}. Where a kind has no member its
-//   share goes to LATEST. Workers draw an opponent for each match, and matches differ in length by
-//   orders of magnitude (two equal players rally on and on), so an opponent is drawn in proportion
-//   to its share divided by its matches' recent length.
+//   kLossRateFloor (evenly where !scripted_by_loss_rate; with scripted_ladder only those that were
+//   met before, and the next one when all of them are beaten); of the rest latest_share to LATEST
+//   and the remainder to past versions, p_i = e^{q_i} / sum_j e^{q_j}. Where a kind has no member
+//   its share goes to LATEST. Workers draw an opponent for each match, and matches differ in length
+//   by orders of magnitude (two equal players rally on and on), so an opponent is drawn in
+//   proportion to its share divided by its matches' recent length.
 // Quality: a version joins with the highest q there is (0 in an empty pool); a win against i lowers
 //   q_i by eta / (N p_i), N the size of the pool; nothing else moves it.
 // Ids: 0 is LATEST; the others are never used twice in a run.
@@ -77,6 +78,9 @@ class League {
  public:
   // Added to a scripted opponent's loss rate, so that beaten ones are still met.
   static constexpr double kLossRateFloor = 0.1;
+  // A rung of the ladder is beaten above this recent win rate over so many matches.
+  static constexpr double kBeatenWinRate = 0.8;
+  static constexpr size_t kBeatenMatches = 20;
 
   explicit League(LeagueOptions options);
 

@@ -96,6 +96,22 @@ TEST(LeagueTest, ScriptedSharesFollowTheLossRate) {
   EXPECT_NEAR(league.Shares()[2], 0.5 * strong / (weak + strong), 1e-12);
 }
 
+TEST(LeagueTest, LadderMeetsABotOnceThoseBeforeAreBeaten) {
+  LeagueOptions options = WithBots(0.5);
+  options.scripted_ladder = true;
+  League league(options);
+  const uint32_t lower = Entry(league, 1).id, upper = Entry(league, 2).id;
+  EXPECT_EQ(league.Shares(), (std::vector<double>{0.5, 0.5, 0.0}));
+  Play(&league, lower, Outcome::kWon, League::kBeatenMatches - 1);
+  EXPECT_EQ(league.Shares()[2], 0.0) << "too few matches";
+  Play(&league, lower, Outcome::kWon);
+  EXPECT_GT(league.Shares()[2], league.Shares()[1]) << "met now, and lost to most";
+  Play(&league, upper, Outcome::kLost);
+  Play(&league, lower, Outcome::kLost, 50);
+  EXPECT_GT(league.Shares()[2], 0.0) << "once met, always met";
+  EXPECT_NEAR(league.Shares()[1] + league.Shares()[2], 0.5, 1e-12);
+}
+
 // Shares 1/2, 1/4, 1/4 of game time; matches of 1000, 100 and (unknown, the mean of both) 550
 // frames: weights 1/2000, 1/400, 1/2200.
 TEST(LeagueTest, LongMatchesAreDrawnLessOften) {
