@@ -20,6 +20,9 @@
 namespace midlane {
 namespace {
 
+// The learner goes before games on a shared core: while it trains, experience waits and grows
+// stale.
+constexpr int kWorkerNiceness = 5;
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kTerminalEvery = absl::Milliseconds(500);
 constexpr absl::Duration kPlainEvery = absl::Seconds(5);
@@ -67,7 +70,6 @@ absl::Status Launcher::StartLearner() {
   learner_.options.environment = {{"OMP_WAIT_POLICY", "PASSIVE"},
                                   {"OMP_NUM_THREADS", absl::StrCat(plan_.learner_threads)}};
   learner_.options.log = absl::StrCat(options_.run_dir, "/log/learner.log");
-  learner_.options.cpus = plan_.learner_cpus;
   return StartSeat(&learner_);
 }
 
@@ -111,6 +113,10 @@ absl::Status Launcher::StartWorkers() {
   for (uint32_t index = 0; index < plan_.workers; ++index) {
     Seat& seat = workers_[index];
     seat.name = absl::StrCat("worker ", index);
+    seat.options.niceness = kWorkerNiceness;
+    if (!plan_.worker_cpus.empty()) {
+      seat.options.cpus = {plan_.worker_cpus[index % plan_.worker_cpus.size()]};
+    }
     seat.options.command = {absl::StrCat(ExecutableDir(), torch ? "/midlane-torch" : "/midlane"),
                             "rollout",
                             "--config",

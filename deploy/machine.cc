@@ -8,8 +8,7 @@
 namespace midlane {
 namespace {
 
-// Games, policy and learner of a small network cost about a third each a timestep, so one worker
-// with its games keeps up with about this many cores.
+// One worker's games keep up with a learner of a large network on about this many cores.
 constexpr uint32_t kCoresOfWorker = 4;
 // Weights (without the observation's layer, which is known only with the spec) above which
 // libtorch's threads pay for their barriers.
@@ -43,14 +42,11 @@ MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus) {
   const auto cores = static_cast<uint32_t>(std::max<size_t>(1, cpus.size()));
   const bool large = InnerWeights(config.learner.network) > kLargeNetwork;
   MachinePlan plan;
-  plan.workers = config.run.workers > 0 ? config.run.workers : std::max(1u, cores / kCoresOfWorker);
+  plan.workers = config.run.workers;
+  if (plan.workers == 0) plan.workers = large ? std::max(1u, cores / kCoresOfWorker) : cores;
   plan.learner_threads = config.run.learner_threads;
-  if (plan.learner_threads == 0) {
-    plan.learner_threads = large ? cores : std::max(1u, cores / kCoresOfWorker);
-  }
-  if (config.run.pin == "auto" && plan.learner_threads < cores) {
-    plan.learner_cpus.assign(cpus.end() - plan.learner_threads, cpus.end());
-  }
+  if (plan.learner_threads == 0) plan.learner_threads = large ? cores : 1;
+  if (config.run.pin == "auto" && !large && plan.workers >= cores) plan.worker_cpus = cpus;
   return plan;
 }
 

@@ -17,12 +17,15 @@ std::vector<int> AvailableCpus();
 struct MachinePlan {
   uint32_t workers = 1;
   uint32_t learner_threads = 1;
-  std::vector<int> learner_cpus;  // affinity; empty: any
+  // Affinity: worker i with its games on worker_cpus[i % size]; empty: any. The learner has none.
+  std::vector<int> worker_cpus;
 };
 
 // Fills what `config` leaves to the machine (0 or "auto").
-// A network of a few thousand weights is trained by one thread, and the games, with the worker that
-// drives them, need the rest; a large one is worth every core, since the games then wait for it.
+// Small networks: games need most of the machine, so every core gets a worker that stays there with
+// its games. To wake a process on the same core costs a quarter of waking one on an idle core, and
+// each exchange wakes two. One learner thread goes wherever there is room.
+// Large networks: libtorch takes every core, and one worker for four of them keeps it fed.
 MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus);
 
 }  // namespace midlane

@@ -36,6 +36,7 @@ constexpr absl::Duration kPoll = absl::Milliseconds(20);
       dup2(log, 2);
     }
   }
+  if (options.niceness != 0) (void)!nice(options.niceness);
   if (!options.cpus.empty()) {
     cpu_set_t set;
     CPU_ZERO(&set);

@@ -26,6 +26,7 @@ struct ProcessOptions {
   std::string log;                                 // stdout and stderr; empty: inherited
   bool append_log = false;                         // false: the log begins anew
   std::vector<int> cpus;                           // affinity; empty: any
+  int niceness = 0;                                // added to ours: positive gives way
 };
 
 class Process {

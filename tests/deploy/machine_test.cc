@@ -17,14 +17,12 @@ std::vector<int> Cpus(int count) {
 
 TEST(Machine, KnowsItsCpus) { EXPECT_FALSE(AvailableCpus().empty()); }
 
-TEST(Machine, SmallNetworksLeaveCoresToGames) {
+TEST(Machine, SmallNetworksPutAWorkerOnEveryCore) {
   Config config;
-  const MachinePlan two = PlanMachine(config, Cpus(2));
-  EXPECT_EQ(two.workers, 1u);
-  EXPECT_EQ(two.learner_threads, 1u);
-  const MachinePlan sixteen = PlanMachine(config, Cpus(16));
-  EXPECT_EQ(sixteen.workers, 4u);
-  EXPECT_LT(sixteen.learner_threads, 16u);
+  const MachinePlan plan = PlanMachine(config, {4, 7});
+  EXPECT_EQ(plan.workers, 2u);
+  EXPECT_EQ(plan.learner_threads, 1u);
+  EXPECT_THAT(plan.worker_cpus, ElementsAre(4, 7));
 }
 
 TEST(Machine, LargeNetworksGetEveryCore) {
@@ -32,7 +30,8 @@ TEST(Machine, LargeNetworksGetEveryCore) {
   config.learner.network.lstm = 512;
   const MachinePlan plan = PlanMachine(config, Cpus(8));
   EXPECT_EQ(plan.learner_threads, 8u);
-  EXPECT_THAT(plan.learner_cpus, IsEmpty()) << "a pin to every core says nothing";
+  EXPECT_EQ(plan.workers, 2u);
+  EXPECT_THAT(plan.worker_cpus, IsEmpty()) << "libtorch's threads go wherever there is room";
 }
 
 TEST(Machine, WhatTheConfigurationSaysStands) {
@@ -40,17 +39,22 @@ TEST(Machine, WhatTheConfigurationSaysStands) {
   config.run.workers = 3;
   config.run.learner_threads = 2;
   config.run.pin = "off";
-  const MachinePlan plan = PlanMachine(config, Cpus(4));
+  const MachinePlan plan = PlanMachine(config, Cpus(2));
   EXPECT_EQ(plan.workers, 3u);
   EXPECT_EQ(plan.learner_threads, 2u);
-  EXPECT_THAT(plan.learner_cpus, IsEmpty());
+  EXPECT_THAT(plan.worker_cpus, IsEmpty());
+}
+
+TEST(Machine, FewerWorkersThanCoresRoam) {
+  Config config;
+  config.run.workers = 1;
+  EXPECT_THAT(PlanMachine(config, Cpus(4)).worker_cpus, IsEmpty());
 }
 
 TEST(Machine, OneCoreIsEnough) {
   const MachinePlan plan = PlanMachine(Config(), Cpus(1));
   EXPECT_EQ(plan.workers, 1u);
   EXPECT_EQ(plan.learner_threads, 1u);
-  EXPECT_THAT(plan.learner_cpus, IsEmpty());
 }
 
 }  // namespace
