@@ -193,13 +193,19 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (auto status = FillFromConfig(subject->config_text, &arguments, &options); !status.ok()) {
     return status;
   }
+  const auto spec = SpecOf(options);
+  if (!spec.ok()) return spec.status();
   if (arguments.opponents.empty()) arguments.opponents = BotsOf(arguments.environment);
-  if (arguments.opponents.empty()) {
+  const bool alone = arguments.opponents.empty() && spec->agents.size() == 1;
+  if (arguments.opponents.empty() && !alone) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
-  const auto spec = SpecOf(options);
-  if (!spec.ok()) return spec.status();
+  if (!arguments.json.empty() && arguments.json != "-") {
+    // Before hours of matches, not after them.
+    if (auto status = WriteFileAtomically(arguments.json, ""); !status.ok()) return status;
+  }
+  FILE* const text_out = arguments.json == "-" ? stderr : stdout;
   if (arguments.policy == "random") {
     std::shared_ptr<Policy> random = MakeRandomPolicy(MakeNetworkShape(*spec, NetworkConfig()));
     subject->player.policy = std::move(random);
@@ -210,26 +216,32 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (!opponent.ok()) return opponent.status();
     contestants.push_back(std::move(*opponent));
   }
+  if (alone) {
+    Contestant nobody;
+    nobody.player.name = "(alone)";
+    contestants.push_back(std::move(nobody));
+  }
   if (arguments.cross) return Cross(*spec, contestants, options);
 
-  SetSubject(*subject, &options);
+  SetSubject(contestants.front(), &options);
   for (size_t i = 1; i < contestants.size(); ++i)
     options.opponents.push_back(contestants[i].player);
   if (!arguments.quiet && isatty(2)) {
     options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
   }
-  printf("%s", subject->player.name.c_str());
+  fprintf(text_out, "%s", subject->player.name.c_str());
   if (subject->version > 0) {
-    printf(" (version %llu, %s timesteps, %s of training)", (unsigned long long)subject->version,
-           ShortCount(double(subject->timesteps)).c_str(), ShortDuration(subject->seconds).c_str());
+    fprintf(text_out, " (version %llu, %s timesteps, %s of training)",
+            (unsigned long long)subject->version, ShortCount(double(subject->timesteps)).c_str(),
+            ShortDuration(subject->seconds).c_str());
   }
-  printf(" on %s: %u matches an opponent, seeds from %llu\n", arguments.environment.c_str(),
-         arguments.games, (unsigned long long)arguments.seed);
-  fflush(stdout);
+  fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",
+          arguments.environment.c_str(), arguments.games, (unsigned long long)arguments.seed);
+  fflush(text_out);
   const auto result = Evaluate(options);
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
-  fputs(EvaluationTable(*spec, *result).c_str(), stdout);
+  fputs(EvaluationTable(*spec, *result).c_str(), text_out);
   if (!arguments.json.empty()) {
     const std::string text = EvaluationJson(*spec, subject->player.name, *result);
     if (arguments.json == "-") {

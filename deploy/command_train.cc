@@ -1,10 +1,12 @@
 #include "deploy/command_train.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -22,8 +24,8 @@ struct TrainArguments {
   std::string run;
   std::string config;
   std::vector<std::string> assignments;
-  double seconds = -1;
-  uint64_t timesteps = 0;
+  std::optional<double> seconds;
+  std::optional<uint64_t> timesteps;
   uint64_t seed = 0;
   uint32_t workers = 0;
   uint32_t games = 0;
@@ -60,8 +62,8 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
     return status;
   }
   config->run.environment = arguments.environment;
-  if (arguments.seconds >= 0) config->learner.seconds_max = arguments.seconds;
-  if (arguments.timesteps > 0) config->learner.timesteps_max = arguments.timesteps;
+  if (arguments.seconds) config->learner.seconds_max = *arguments.seconds;
+  if (arguments.timesteps) config->learner.timesteps_max = *arguments.timesteps;
   if (arguments.seed > 0) config->run.seed = arguments.seed;
   if (arguments.workers > 0) config->run.workers = arguments.workers;
   if (arguments.games > 0) config->worker.games = arguments.games;
@@ -100,6 +102,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     auto lock = RunLock::Take(run_dir);
     if (!lock.ok()) return lock.status();
   }
+  const absl::StatusOr<std::string> before = ReadFile(saved);
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
 
   const MachinePlan plan = PlanMachine(*config, AvailableCpus());
@@ -123,12 +126,18 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     if (!last.verdict.empty()) printf("where the time went: %s\n", last.verdict.c_str());
     printf("%s\n", AccountingLine(last).c_str());
   }
-  if (!status.ok()) return status;
+  if (!status.ok()) {
+    // What the learner or the game refused must not stand in the way of the next try.
+    if (!launcher.trained() && before.ok()) (void)WriteFileAtomically(saved, *before);
+    if (!launcher.trained() && !before.ok()) unlink(saved.c_str());
+    return status;
+  }
   std::string again = absl::StrCat("midlane train ", arguments.environment);
   if (!arguments.run.empty()) absl::StrAppend(&again, " --run ", arguments.run);
   if (launcher.interrupted()) {
     printf("resume with: %s\n", again.c_str());
   } else {
+    if (config->learner.timesteps_max > 0) absl::StrAppend(&again, " --timesteps 0");
     printf("go on with: %s --seconds %.0f\nevaluate with: midlane eval %s\n", again.c_str(),
            std::max(60.0, 2 * last.seconds), run_dir.c_str());
   }
@@ -158,9 +167,12 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
   command
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--seconds", arguments->seconds,
-                      "stop after so much training, over all resumes; 0: no limit");
-  command->add_option("--timesteps", arguments->timesteps, "stop after so many timesteps");
+  command
+      ->add_option("--seconds", arguments->seconds,
+                   "stop after so much training, over all resumes; 0: no limit")
+      ->check(CLI::Range(0.0, 1e9));
+  command->add_option("--timesteps", arguments->timesteps,
+                      "stop after so many timesteps, over all resumes; 0: no limit");
   command->add_option("--seed", arguments->seed, "of everything random");
   command->add_option("--workers", arguments->workers, "worker processes");
   command->add_option("--games", arguments->games, "worlds that each worker runs");

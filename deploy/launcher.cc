@@ -146,6 +146,10 @@ absl::Status Launcher::Supervise(Seat* seat) {
     return absl::OkStatus();
   }
   if (seat == &learner_ && !seat->process->killed()) return GaveUp(*seat);
+  // A worker that never got going and says why (a setting, a missing game) would say it again.
+  if (seat->deaths == 0 && !seat->process->killed() && absl::Now() - seat->started < kHealthy) {
+    return GaveUp(*seat);
+  }
   if (absl::Now() - seat->started > kHealthy) seat->deaths_in_row = 0;
   ++seat->deaths;
   if (++seat->deaths_in_row > kDeathsMax) return GaveUp(*seat);

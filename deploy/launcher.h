@@ -45,6 +45,7 @@ class Launcher {
 
   // The newest figures, for a summary after Run.
   const MetricsLine& last() const { return last_; }
+  bool trained() const { return trained_; }
   size_t milestones() const { return ladder_.reached(); }
 
   static constexpr int kDeathsMax = 8;  // of one process, each within kHealthy of its start
