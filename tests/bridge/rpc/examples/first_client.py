@@ -1,3 +1,4 @@
+import random
 import sys
 
 import grpc
@@ -11,7 +12,8 @@ with grpc.insecure_channel(address) as channel, connection.Connection(channel) a
         print("observations:", *env.observation_spec())
         timestep, episode_return = env.reset(), 0.0
         while not timestep.last():
-            actions = {name: spec.generate_value() for name, spec in env.action_spec().items()}
+            actions = {name: random.randint(spec.minimum, spec.maximum)
+                       for name, spec in env.action_spec().items()}
             timestep = env.step(actions)
             episode_return += timestep.reward
         print("return:", episode_return)
