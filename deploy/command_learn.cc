@@ -56,9 +56,11 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
       "`midlane train` starts a learner by itself; this is for runs whose workers are elsewhere.");
   command->footer(
       "Example, on two machines:\n"
-      "  midlane train blobby --print-config > runs/far/config.toml\n"
+      "  mkdir -p runs/far && midlane train blobby --print-config > runs/far/config.toml\n"
       "  midlane learn --run-dir runs/far --listen tcp://0.0.0.0:5555\n"
-      "  midlane rollout --config config.toml --learner tcp://LEARNER:5555   (on the other one)");
+      "  midlane rollout --config config.toml --learner tcp://LEARNER:5555   (on the other one, "
+      "with a copy of "
+      "config.toml)");
   command->add_option("--run-dir", arguments->run_dir, "the run's folder, or its name under runs/")
       ->required();
   command

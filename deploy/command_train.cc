@@ -119,7 +119,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     status = launcher.Run();
   }
   const MetricsLine& last = launcher.last();
-  if (last.iteration > 0) {
+  if (last.iteration > 0 && (status.ok() || launcher.trained())) {
     printf("%s %s after %s and %s timesteps (version %llu)\n", run_dir.c_str(),
            EndInWords(launcher, *config).c_str(), ShortDuration(last.seconds).c_str(),
            WithThousands(last.timesteps).c_str(), (unsigned long long)last.version);
