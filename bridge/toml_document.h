@@ -21,6 +21,14 @@ namespace midlane::internal {
 #define TOML_EXCEPTIONS 1
 #define TOML_ASSERT(condition) \
   ((condition) ? static_cast<void>(0) : ::midlane::internal::ThrowTomlFault())
+// Its tables of letters and spaces declare most of Unicode unreachable and are asked all the same
+// (U+00E9 where a value belongs is undefined behaviour): there the answer is no.
+#include <toml++/impl/forward_declarations.h>
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return false
+#include <toml++/impl/unicode.h>
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
 
 namespace midlane {

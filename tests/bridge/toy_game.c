@@ -290,8 +290,9 @@ static enum midlane_command play(void) {
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "--environment") == 0) {
     // What a test asks about its own launch.
+    char cwd[4096];
     fprintf(stderr, "stack %p personality %x cwd %s home %s group %d\n", (void*)&argc,
-            (unsigned)personality(0xffffffff), getcwd(NULL, 0), getenv("HOME"),
+            (unsigned)personality(0xffffffff), getcwd(cwd, sizeof(cwd)), getenv("HOME"),
             getpgrp() == getpid());
     return 0;
   }
