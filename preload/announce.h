@@ -17,13 +17,13 @@ extern "C" {
 #endif
 
 // Hooked Lua functions, in the order of the report.
-// clang-format off: it does not come to rest on this
-#define MIDLANE_HOOKS(X)                                                                           \
-  X(luaL_newstate)                                                                                 \
-  X(lua_newstate) X(luaL_openlibs) X(luaL_requiref) X(lua_close) X(lua_newthread)                  \
-      X(luaL_loadbuffer) X(luaL_loadbufferx) X(luaL_loadstring) X(luaL_loadfile) X(luaL_loadfilex) \
-          X(lua_load) X(lua_loadx) X(lua_pcall) X(lua_cpcall) X(lua_pcallk) X(lua_call)            \
-              X(lua_callk) X(lua_resume)
+// (clang-format does not come to rest on this.)
+// clang-format off
+#define MIDLANE_HOOKS(X) \
+  X(luaL_newstate) X(lua_newstate) X(luaL_openlibs) X(luaL_requiref) X(lua_close) \
+  X(lua_newthread) X(luaL_loadbuffer) X(luaL_loadbufferx) X(luaL_loadstring) X(luaL_loadfile) \
+  X(luaL_loadfilex) X(lua_load) X(lua_loadx) X(lua_pcall) X(lua_cpcall) X(lua_pcallk) \
+  X(lua_call) X(lua_callk) X(lua_resume)
 // clang-format on
 
 enum midlane_hook {
