@@ -239,7 +239,8 @@ double GamesAlone() {
 
 int main() {
   using midlane::bench::Case;
-  const double seconds = midlane::bench::Seconds(20);
+  // Shorter runs have no two iterations to measure between.
+  const double seconds = std::max(8.0, midlane::bench::Seconds(20));
 
   Case mlp = midlane::bench::MlpCase(16);
   mlp.ppo.batch_steps = 2048;
