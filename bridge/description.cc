@@ -28,6 +28,8 @@ constexpr uint64_t kClockStartsMs = 1000000;    // how many starts a seed choose
 // What the shim can hold; see preload/description.h.
 constexpr size_t kSkipsMax = 96;
 constexpr size_t kCallNameBytes = 63;
+constexpr size_t kSkipFunctionsMax = 32;
+constexpr size_t kFunctionNameBytes = 255;
 constexpr size_t kSequencesMax = 16;
 constexpr size_t kSequenceBytes = 1023;
 
@@ -250,16 +252,16 @@ void ReadFiles(Reader* reader, const toml::table& root, GameDescription* out) {
 }
 
 void CheckCalls(Reader* reader, const toml::table& table, const char* key,
-                const std::vector<std::string>& names) {
-  if (names.size() > kSkipsMax) {
+                const std::vector<std::string>& names, size_t count_max, size_t bytes_max) {
+  if (names.size() > count_max) {
     reader->Fail(table.get(key), absl::StrCat("'", key, "' lists ", names.size(),
-                                              " calls: the shim holds ", kSkipsMax));
+                                              " calls: the shim holds ", count_max));
   }
   for (const std::string& name : names) {
-    if (!name.empty() && name.size() <= kCallNameBytes) continue;
+    if (!name.empty() && name.size() <= bytes_max) continue;
     reader->Fail(table.get(key),
                  absl::StrCat("'", name, "' in '", key, "' is no name of a call: give 1 to ",
-                              kCallNameBytes, " bytes"));
+                              bytes_max, " bytes"));
   }
 }
 
@@ -289,9 +291,17 @@ void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
 void ReadRender(Reader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* render = reader->Table(root, "render", /*required=*/false);
   if (render == nullptr) return;
-  reader->OnlyKeys(*render, "[render]", {"skip", "frame_call", "environment"});
+  reader->OnlyKeys(*render, "[render]",
+                   {"skip", "skip_functions", "drop_functions", "frame_call", "environment"});
   out->render_skip = reader->Strings(*render, "skip");
-  CheckCalls(reader, *render, "skip", out->render_skip);
+  CheckCalls(reader, *render, "skip", out->render_skip, kSkipsMax, kCallNameBytes);
+  out->render_skip_functions = reader->Strings(*render, "skip_functions");
+  CheckCalls(reader, *render, "skip_functions", out->render_skip_functions, kSkipFunctionsMax,
+             kFunctionNameBytes);
+  out->render_drop_functions = reader->Strings(*render, "drop_functions");
+  CheckCalls(reader, *render, "drop_functions", out->render_drop_functions,
+             kSkipFunctionsMax - std::min(out->render_skip_functions.size(), kSkipFunctionsMax),
+             kFunctionNameBytes);
   out->frame_call = reader->String(*render, "frame_call", false);
   if (out->frame_call.size() > kCallNameBytes) {
     reader->Fail(render->get("frame_call"), "'frame_call' is too long for a call's name");
@@ -594,6 +604,8 @@ std::string ShimText(const GameDescription& description, const ShimOptions& opti
   line("clock_speed", Trimmed(options.speed));
   line("seed", options.seed);
   for (const std::string& call : description.render_skip) line("skip", call);
+  for (const std::string& name : description.render_skip_functions) line("skip_function", name);
+  for (const std::string& name : description.render_drop_functions) line("drop_function", name);
   if (!description.frame_call.empty()) line("frame_call", description.frame_call);
   line("render_every", options.render_every);
   line("input", description.input_library);

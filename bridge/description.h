@@ -45,6 +45,8 @@ struct GameDescription {
   uint64_t clock_rush_us = 0;  // added to it where the game runs free and undrawn
   std::vector<std::string> clock_hooks;
   std::vector<std::string> render_skip;
+  std::vector<std::string> render_skip_functions;  // the executable's own, by symbol
+  std::vector<std::string> render_drop_functions;  // likewise, also where frames are drawn
   std::string frame_call;
   std::string input_library;  // "SDL2" or empty
   std::vector<Keys> sequences;

@@ -19,6 +19,7 @@
 #include "preload/module.h"
 #include "preload/random.h"
 #include "preload/render.h"
+#include "preload/skip_functions.h"
 #include "preload/static_lua.h"
 
 enum midlane_watch midlane_watch;
@@ -118,6 +119,12 @@ static void begin_game(const char* executable) {
          !midlane_adapter_read(description.adapter, message, sizeof(message)))) {
       midlane_fail(message);
       return;
+    }
+    midlane_skip_functions(&description, message, sizeof(message));
+    if (message[0] != '\0') {
+      midlane_say(
+          "%s has no function to skip of the name %s ([render] skip_functions); it runs slower",
+          executable, message);
     }
     midlane_input_configure(&description, description.render_every == 0);
     midlane_module_seed(description.seed);

@@ -84,6 +84,12 @@ static enum outcome apply(struct midlane_description* d, const char* key, const 
   } else if (strcmp(key, "skip") == 0) {
     ok = d->skips < MIDLANE_SKIP_MAX && copy(d->skip[d->skips], MIDLANE_CALL_NAME_BYTES, value);
     d->skips += ok;
+  } else if (strcmp(key, "skip_function") == 0 || strcmp(key, "drop_function") == 0) {
+    struct midlane_skip_function* function = &d->skip_function[d->skip_functions];
+    ok = d->skip_functions < MIDLANE_SKIP_FUNCTIONS_MAX &&
+         copy(function->name, sizeof(function->name), value);
+    if (ok) function->always = key[0] == 'd';
+    d->skip_functions += ok;
   } else if (strcmp(key, "frame_call") == 0) {
     ok = copy(d->frame_call, sizeof(d->frame_call), value);
   } else if (strcmp(key, "render_every") == 0) {

@@ -16,6 +16,8 @@ extern "C" {
 enum {
   MIDLANE_SKIP_MAX = 96,
   MIDLANE_CALL_NAME_BYTES = 64,
+  MIDLANE_SKIP_FUNCTIONS_MAX = 32,
+  MIDLANE_FUNCTION_NAME_BYTES = 256,
   MIDLANE_SEQUENCES_MAX = 16,
   MIDLANE_SEQUENCE_BYTES = 1024,
 };
@@ -23,6 +25,11 @@ enum {
 struct midlane_key_sequence {
   char name[MIDLANE_CALL_NAME_BYTES];
   char keys[MIDLANE_SEQUENCE_BYTES];  // comma-separated key names
+};
+
+struct midlane_skip_function {
+  char name[MIDLANE_FUNCTION_NAME_BYTES];
+  bool always;  // also where frames are drawn
 };
 
 struct midlane_description {
@@ -39,6 +46,8 @@ struct midlane_description {
   uint64_t seed;
   char skip[MIDLANE_SKIP_MAX][MIDLANE_CALL_NAME_BYTES];
   int skips;
+  struct midlane_skip_function skip_function[MIDLANE_SKIP_FUNCTIONS_MAX];
+  int skip_functions;
   char frame_call[MIDLANE_CALL_NAME_BYTES];
   uint32_t render_every;  // 0: never draw
   bool input_sdl2;

@@ -7,6 +7,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+bool midlane_code_overwrite(void* target, const uint8_t* bytes, size_t count) {
+  const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t first = (uintptr_t)target & ~(page_bytes - 1);
+  uintptr_t last = ((uintptr_t)target + count - 1) & ~(page_bytes - 1);
+  size_t span = last - first + page_bytes;
+  if (mprotect((void*)first, span, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return false;
+  memcpy(target, bytes, count);
+  mprotect((void*)first, span, PROT_READ | PROT_EXEC);
+  __builtin___clear_cache((char*)target, (char*)target + count);
+  return true;
+}
+
 #if defined(__x86_64__)
 
 enum {
@@ -310,16 +322,6 @@ static uint8_t* entry_near(uint64_t near) {
   return entry;
 }
 
-static bool overwrite(uint8_t* target, const uint8_t* bytes, size_t count) {
-  uintptr_t first = (uintptr_t)target & ~(uintptr_t)(kPageBytes - 1);
-  uintptr_t last = ((uintptr_t)target + count - 1) & ~(uintptr_t)(kPageBytes - 1);
-  size_t span = last - first + kPageBytes;
-  if (mprotect((void*)first, span, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return false;
-  memcpy(target, bytes, count);
-  mprotect((void*)first, span, PROT_READ | PROT_EXEC);
-  return true;
-}
-
 midlane_function midlane_detour(midlane_function target, midlane_function hook, const char* name,
                                 char* error, size_t error_bytes) {
   uint8_t* code = (uint8_t*)(uintptr_t)target;
@@ -344,7 +346,7 @@ midlane_function midlane_detour(midlane_function target, midlane_function hook, 
   put_far_jump(to_hook, (uint64_t)(uintptr_t)hook);
   uint8_t jump[kJumpBytes] = {0xE9};
   if (!put_displacement(jump + 1, (int64_t)(to_hook - (code + kJumpBytes))) ||
-      !overwrite(code, jump, sizeof(jump))) {
+      !midlane_code_overwrite(code, jump, sizeof(jump))) {
     snprintf(error, error_bytes, "%s cannot be overwritten: %s", name, strerror(errno));
     return NULL;
   }

@@ -30,6 +30,9 @@ size_t midlane_detour_copy(const uint8_t* from, uint8_t* to, uint64_t to_address
 midlane_function midlane_detour(midlane_function target, midlane_function hook, const char* name,
                                 char* error, size_t error_bytes);
 
+// Writes `count` bytes over code at `target`. False where the pages cannot be made writable.
+bool midlane_code_overwrite(void* target, const uint8_t* bytes, size_t count);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif

@@ -43,7 +43,8 @@ static void visit_table(const unsigned char* image, size_t bytes, const section_
         symbol.st_name >= names->sh_size) {
       continue;
     }
-    visit((const char*)image + names->sh_offset + symbol.st_name, symbol.st_value, data);
+    visit((const char*)image + names->sh_offset + symbol.st_name, symbol.st_value, symbol.st_size,
+          data);
   }
 }
 

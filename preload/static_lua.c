@@ -1,16 +1,12 @@
 #define _GNU_SOURCE
 #include "preload/static_lua.h"
 
-#include <fcntl.h>
-#include <link.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "preload/detour.h"
 #include "preload/elf_symbols.h"
+#include "preload/executable.h"
 #include "preload/lua_api.h"
 
 enum { kSymbolsMax = 512, kSymbolNameBytes = 40, kLastFunctionBytes = 4096 };
@@ -35,7 +31,8 @@ enum { kDetours = sizeof(detoured) / sizeof(detoured[0]) };
 
 static midlane_function originals[kDetours];
 
-static void keep_symbol(const char* name, uint64_t value, void* data) {
+static void keep_symbol(const char* name, uint64_t value, uint64_t size, void* data) {
+  (void)size;
   struct symbols* symbols = data;
   if (strncmp(name, "lua", 3) != 0 || strlen(name) >= kSymbolNameBytes || value == 0 ||
       symbols->count == kSymbolsMax) {
@@ -54,12 +51,6 @@ static midlane_function look_in_symbols(const char* name, void* source) {
     }
   }
   return NULL;
-}
-
-static int first_bias(struct dl_phdr_info* info, size_t size, void* data) {
-  (void)size;
-  *(uint64_t*)data = info->dlpi_addr;
-  return 1;
 }
 
 // Lua's own part of the executable: from its first exported function to its last.
@@ -93,7 +84,6 @@ static enum midlane_static attach_symbols(struct symbols* symbols, const char* e
                                           size_t error_bytes) {
   struct midlane_lua lua;
   memset(&lua, 0, sizeof(lua));
-  dl_iterate_phdr(first_bias, &symbols->bias);
   if (!midlane_lua_fill(&lua, look_in_symbols, symbols)) return MIDLANE_STATIC_NONE;
   snprintf(lua.library, sizeof(lua.library), "%s", executable);
   lua.linked_in = true;
@@ -116,23 +106,24 @@ static enum midlane_static attach_symbols(struct symbols* symbols, const char* e
   return MIDLANE_STATIC_ATTACHED;
 }
 
-static enum midlane_static attach_image(const unsigned char* image, size_t bytes,
-                                        const char* executable,
+static enum midlane_static attach_image(const struct midlane_executable* executable,
                                         midlane_function (*hook_named)(const char*), char* error,
                                         size_t error_bytes) {
   static struct symbols symbols;
   symbols.count = 0;
-  midlane_elf_visit(image, bytes, keep_symbol, &symbols);
-  enum midlane_static result = attach_symbols(&symbols, executable, hook_named, error, error_bytes);
+  symbols.bias = executable->bias;
+  midlane_elf_visit(executable->image, executable->bytes, keep_symbol, &symbols);
+  enum midlane_static result =
+      attach_symbols(&symbols, executable->path, hook_named, error, error_bytes);
   if (result != MIDLANE_STATIC_NONE) return result;
   // Every Lua carries its identification, LuaJIT its version.
   static const char* const marks[] = {"$LuaVersion: Lua 5.", "$Lua: Lua 5.", "LuaJIT 2."};
   for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-    if (!midlane_elf_mentions(image, bytes, marks[i])) continue;
+    if (!midlane_elf_mentions(executable->image, executable->bytes, marks[i])) continue;
     snprintf(error, error_bytes,
              "Lua is linked into %s without symbols, so no address of it can be proven: use a "
              "build of the game that keeps its symbols or links liblua",
-             executable);
+             executable->path);
     return MIDLANE_STATIC_REFUSED;
   }
   return MIDLANE_STATIC_NONE;
@@ -140,22 +131,10 @@ static enum midlane_static attach_image(const unsigned char* image, size_t bytes
 
 enum midlane_static midlane_static_attach(midlane_function (*hook_named)(const char* name),
                                           char* error, size_t error_bytes) {
-  char executable[4096] = "";
-  struct stat file;
-  ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
-  executable[length > 0 ? length : 0] = '\0';
-  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return MIDLANE_STATIC_NONE;
-  enum midlane_static result = MIDLANE_STATIC_NONE;
-  void* image = MAP_FAILED;
-  if (fstat(fd, &file) == 0 && file.st_size > 0) {
-    image = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  }
-  close(fd);
-  if (image != MAP_FAILED) {
-    result = attach_image(image, (size_t)file.st_size, executable, hook_named, error, error_bytes);
-    munmap(image, (size_t)file.st_size);
-  }
+  struct midlane_executable executable;
+  if (!midlane_executable_map(&executable)) return MIDLANE_STATIC_NONE;
+  enum midlane_static result = attach_image(&executable, hook_named, error, error_bytes);
+  midlane_executable_unmap(&executable);
   return result;
 }
 

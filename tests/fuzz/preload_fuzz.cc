@@ -53,7 +53,9 @@ void FuzzElf(const uint8_t* data, size_t size) {
   size_t length = 0;
   midlane_elf_visit(
       image.data(), image.size(),
-      [](const char* name, uint64_t, void* sum) { *static_cast<size_t*>(sum) += strlen(name); },
+      [](const char* name, uint64_t, uint64_t, void* sum) {
+        *static_cast<size_t*>(sum) += strlen(name);
+      },
       &length);
   midlane_elf_mentions(image.data(), image.size(), "Lua");
 }

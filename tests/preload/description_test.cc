@@ -26,7 +26,9 @@ TEST(Description, ReadsEveryKey) {
   auto p = Parse(
       "executable=blobby\nadapter=/a/b.lua\nfallback=play\nvanilla=1\nannounce=1\nclock=virtual\n"
       "clock_start_ns=5000000000\nclock_step_us=7\nclock_speed=2.5\nseed=18446744073709551615\n"
-      "skip=SDL_RenderCopy\nskip=SDL_RenderPresent\nframe_call=SDL_RenderPresent\nrender_every=3\n"
+      "skip=SDL_RenderCopy\nskip=SDL_RenderPresent\nskip_function=_ZN4Game4drawEv\ndrop_function="
+      "smoke\nframe_call=SDL_"
+      "RenderPresent\nrender_every=3\n"
       "input=SDL2\nkeys.start=Down,Return\nkeys.again=Up\ngap_polls=4\n");
   ASSERT_TRUE(p->ok) << p->error;
   EXPECT_STREQ(p->d.executable, "blobby");
@@ -43,6 +45,11 @@ TEST(Description, ReadsEveryKey) {
   EXPECT_EQ(p->d.skips, 2);
   EXPECT_STREQ(p->d.skip[1], "SDL_RenderPresent");
   EXPECT_STREQ(p->d.frame_call, "SDL_RenderPresent");
+  ASSERT_EQ(p->d.skip_functions, 2);
+  EXPECT_STREQ(p->d.skip_function[0].name, "_ZN4Game4drawEv");
+  EXPECT_FALSE(p->d.skip_function[0].always);
+  EXPECT_STREQ(p->d.skip_function[1].name, "smoke");
+  EXPECT_TRUE(p->d.skip_function[1].always);
   EXPECT_EQ(p->d.render_every, 3u);
   EXPECT_TRUE(p->d.input_sdl2);
   EXPECT_STREQ(midlane_description_keys(&p->d, "start"), "Down,Return");

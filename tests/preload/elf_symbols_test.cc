@@ -22,7 +22,7 @@ std::set<std::string> Names(const std::vector<unsigned char>& image) {
   std::set<std::string> names;
   midlane_elf_visit(
       image.data(), image.size(),
-      [](const char* name, uint64_t, void* data) {
+      [](const char* name, uint64_t, uint64_t, void* data) {
         static_cast<std::set<std::string>*>(data)->insert(name);
       },
       &names);
