@@ -268,7 +268,7 @@ void CheckCalls(Reader* reader, const toml::table& table, const char* key,
 void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* clock = reader->Table(root, "clock", /*required=*/false);
   if (clock == nullptr) return;
-  reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us", "rush_us"});
+  reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us", "rush_us", "free_speed"});
   const std::string mode = reader->String(*clock, "mode", false);
   if (!mode.empty() && mode != "virtual" && mode != "real") {
     reader->Fail(clock->get("mode"),
@@ -277,6 +277,7 @@ void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   out->virtual_clock = mode != "real";
   out->clock_step_us = static_cast<uint64_t>(reader->Integer(*clock, "step_us", 0, 0, 1000000));
   out->clock_rush_us = static_cast<uint64_t>(reader->Integer(*clock, "rush_us", 0, 0, 1000000));
+  out->clock_free_speed = static_cast<double>(reader->Integer(*clock, "free_speed", 0, 0, 1000000));
   out->clock_hooks = reader->Strings(*clock, "hooks");
   for (const std::string& hook : out->clock_hooks) {
     if (std::find(std::begin(kClockHooks), std::end(kClockHooks), hook) != std::end(kClockHooks)) {
@@ -481,6 +482,7 @@ void CheckTemplates(Reader* reader, const toml::table& root, const GameDescripti
     values[setting.name] = setting.default_value;
   }
   values["WORK"] = values["FOLDER"] = "/";
+  values["PORT"] = "1";
   const auto check = [&](const toml::node* node, const std::string& text,
                          const std::string& where) {
     absl::StatusOr<std::string> expanded = Expand(text, values, where);
@@ -601,7 +603,7 @@ std::string ShimText(const GameDescription& description, const ShimOptions& opti
   line("clock_start_ns", kClockStartNs + Mix(options.seed) % kClockStartsMs * 1000000);
   const bool free_running = options.speed <= 0 && options.render_every == 0;
   line("clock_step_us", description.clock_step_us + (free_running ? description.clock_rush_us : 0));
-  line("clock_speed", Trimmed(options.speed));
+  line("clock_speed", Trimmed(options.speed > 0 ? options.speed : description.clock_free_speed));
   line("seed", options.seed);
   for (const std::string& call : description.render_skip) line("skip", call);
   for (const std::string& name : description.render_skip_functions) line("skip_function", name);

@@ -42,7 +42,8 @@ struct GameDescription {
   std::vector<File> files;
   bool virtual_clock = true;
   uint64_t clock_step_us = 0;
-  uint64_t clock_rush_us = 0;  // added to it where the game runs free and undrawn
+  uint64_t clock_rush_us = 0;   // added to it where the game runs free and undrawn
+  double clock_free_speed = 0;  // game seconds a second that count as free-running; 0: no bound
   std::vector<std::string> clock_hooks;
   std::vector<std::string> render_skip;
   std::vector<std::string> render_skip_functions;  // the executable's own, by symbol
@@ -63,7 +64,8 @@ absl::StatusOr<GameDescription> ReadDescription(const std::string& folder);
 absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const std::string& file,
                                                  const std::string& folder);
 
-// Values for ${NAME}: the settings, and WORK (the private folder) and FOLDER (the description's).
+// Values for ${NAME}: the settings, WORK (the private folder), FOLDER (the description's) and PORT
+// (a network port of the private folder's own).
 using Substitutions = std::map<std::string, std::string>;
 
 // `text` with every ${NAME} replaced; "$${" gives "${". `where` begins the error's sentence.

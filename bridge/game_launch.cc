@@ -17,6 +17,7 @@ Substitutions MakeSubstitutions(const GameDescription& description, const Settin
   Substitutions values(settings.begin(), settings.end());
   values["WORK"] = work.path();
   values["FOLDER"] = description.folder;
+  values["PORT"] = absl::StrCat(work.port());
   return values;
 }
 

@@ -1,7 +1,9 @@
 #include "bridge/work_folder.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,6 +44,25 @@ void RemoveAbandoned(const fs::path& parent) {
   }
 }
 
+// Taken from the system for both protocols at once and given back; 0 where there is none.
+uint16_t FreePort() {
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    const int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    socklen_t bytes = sizeof address;
+    const bool free = tcp >= 0 && udp >= 0 &&
+                      bind(tcp, reinterpret_cast<sockaddr*>(&address), bytes) == 0 &&
+                      getsockname(tcp, reinterpret_cast<sockaddr*>(&address), &bytes) == 0 &&
+                      bind(udp, reinterpret_cast<sockaddr*>(&address), bytes) == 0;
+    if (tcp >= 0) close(tcp);
+    if (udp >= 0) close(udp);
+    if (free) return ntohs(address.sin_port);
+  }
+  return 0;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WorkFolder>> WorkFolder::Create(const std::string& parent) {
@@ -64,7 +85,7 @@ absl::StatusOr<std::unique_ptr<WorkFolder>> WorkFolder::Create(const std::string
     fs::remove_all(path, error);
     return status;
   }
-  return std::unique_ptr<WorkFolder>(new WorkFolder(std::move(path), lock));
+  return std::unique_ptr<WorkFolder>(new WorkFolder(std::move(path), FreePort(), lock));
 }
 
 WorkFolder::~WorkFolder() {

@@ -26,13 +26,18 @@ class WorkFolder {
 
   const std::string& path() const { return path_; }
 
+  // A port of UDP and TCP that was free when the folder was made, for a game that listens.
+  uint16_t port() const { return port_; }
+
   // Writes a file at once or not at all. REQUIRES: `relative` has no "..".
   absl::Status Write(const std::string& relative, absl::string_view text);
 
  private:
-  WorkFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  WorkFolder(std::string path, uint16_t port, int lock)
+      : path_(std::move(path)), port_(port), lock_(lock) {}
 
   std::string path_;
+  uint16_t port_;
   int lock_;
 };
 

@@ -34,12 +34,12 @@ struct EvalArguments {
   uint32_t games = 200;
   uint32_t parallel = 0;
   uint64_t seed = 1000;
-  uint64_t frames_max = 200000;
+  uint64_t frames_max = 1000000;
   uint32_t frame_skip = 0;
   std::string policy = "native";
   std::string json;
   double require_lower = -1;
-  bool greedy = false;
+  bool sample = false;
   bool cross = false;
   bool check_determinism = false;
   bool quiet = false;
@@ -83,7 +83,7 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
       arguments->parallel ? arguments->parallel : static_cast<uint32_t>(AvailableCpus().size());
   options->seed = arguments->seed;
   options->frames_max = arguments->frames_max;
-  options->greedy = arguments->greedy;
+  options->greedy = !arguments->sample;
   return absl::OkStatus();
 }
 
@@ -295,14 +295,15 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->check(CLI::Range(1, 1000000));
   command->add_option("--parallel", arguments->parallel, "worlds at once (default: the cores)");
   command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
-  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (200000)");
+  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (1000000)");
   command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));
   command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)");
   command->add_option("--require-lower", arguments->require_lower,
                       "exit 3 where a lower bound of the win rate is below this");
-  command->add_flag("--greedy", arguments->greedy, "the likeliest action in place of a sample");
+  command->add_flag("--sample", arguments->sample,
+                    "actions sampled from the policy, as in training, in place of the likeliest");
   command->add_flag("--cross", arguments->cross, "everyone against everyone: a table of win rates");
   command->add_flag("--check-determinism", arguments->check_determinism,
                     "play some matches again in a new process and compare their hashes");

@@ -9,10 +9,11 @@
 namespace midlane {
 namespace {
 
-// Rate of matches not won, with a prior of two lost ones: 1 before the first match.
+// Rate of matches not won of the last few, with a prior of two lost ones: 1 before the first match.
 double LossRate(const Tally& tally) {
-  const double n = static_cast<double>(tally.recent.size());
-  const double won = tally.recent_win_rate() * n;
+  const size_t matches = std::min(tally.recent.size(), League::kBeatenMatches);
+  const double n = static_cast<double>(matches);
+  const double won = tally.recent_win_rate(matches) * n;
   return (n - won + 2) / (n + 2);
 }
 
@@ -49,11 +50,12 @@ void Tally::Add(Match match) {
   if (recent.size() > kRecentMax) recent.pop_front();
 }
 
-double Tally::recent_win_rate() const {
+double Tally::recent_win_rate(size_t matches_max) const {
   if (recent.empty()) return 0;
-  const auto wins = std::count_if(recent.begin(), recent.end(),
+  const size_t count = std::min(recent.size(), matches_max);
+  const auto wins = std::count_if(recent.end() - static_cast<ptrdiff_t>(count), recent.end(),
                                   [](const Match& m) { return m.outcome == Outcome::kWon; });
-  return static_cast<double>(wins) / static_cast<double>(recent.size());
+  return static_cast<double>(wins) / static_cast<double>(count);
 }
 
 double Tally::recent_metric(size_t index) const {
@@ -159,7 +161,7 @@ std::vector<double> League::Shares() const {
     const Tally& tally = entries_[i].tally;
     if (options_.scripted_ladder && !reached && tally.matches() == 0) continue;
     reached = reached && tally.recent.size() >= kBeatenMatches &&
-              tally.recent_win_rate() >= kBeatenWinRate;
+              tally.recent_win_rate(kBeatenMatches) >= kBeatenWinRate;
     weights[i] = options_.scripted_by_loss_rate ? LossRate(tally) + kLossRateFloor : 1.0;
     scripted_sum += weights[i];
   }

@@ -46,7 +46,8 @@ struct Tally {
   void Add(Match match);
   uint64_t matches() const { return won + lost + drawn + cut; }
   // Of `recent`; a cut match is never won. 0 where there is none.
-  double recent_win_rate() const;
+  double recent_win_rate(
+      size_t matches_max = kRecentMax) const;  // over the last so many; 0 before the first
   double recent_metric(size_t index) const;
   double recent_frames() const;
   // Mean length of the last kLengthMax matches, in game frames; 0 before the first.
@@ -78,7 +79,7 @@ class League {
  public:
   // Added to a scripted opponent's loss rate, so that beaten ones are still met.
   static constexpr double kLossRateFloor = 0.1;
-  // A rung of the ladder is beaten above this recent win rate over so many matches.
+  // A rung of the ladder is beaten from this win rate over its last so many matches on.
   static constexpr double kBeatenWinRate = 0.8;
   static constexpr size_t kBeatenMatches = 20;
 

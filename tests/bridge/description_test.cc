@@ -34,6 +34,7 @@ template = "a.in"
 mode = "virtual"
 hooks = ["SDL_Delay"]
 step_us = 5
+free_speed = 40
 [render]
 skip = ["SDL_RenderPresent", "SDL_RenderCopy"]
 frame_call = "SDL_RenderPresent"
@@ -115,6 +116,7 @@ TEST_F(Description, TheShimGetsItsLines) {
         "keys.start=Down,Return\n", "gap_polls=3\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+  EXPECT_THAT(ShimText(*d, {}), HasSubstr("clock_speed=40\n"));
   options.seed = 1;
   EXPECT_NE(ShimText(*d, options), ShimText(*d, {.seed = 2, .speed = 1.5, .render_every = 8}));
 }
@@ -172,7 +174,7 @@ TEST_F(Description, RefusalsNameFileLineKeyAndRemedy) {
 TEST_F(Description, TemplatesAreCheckedBeforeTheyAreNeeded) {
   Write("a.in", "one\n<left>${lfet}</left>\n");
   EXPECT_THAT(std::string(Parse(kGame).status().message()),
-              HasSubstr("a.in line 2 asks for '${lfet}': known are FOLDER, WORK, fast"));
+              HasSubstr("a.in line 2 asks for '${lfet}': known are FOLDER, PORT, WORK, fast"));
   Write("a.in", "${left");
   EXPECT_THAT(std::string(Parse(kGame).status().message()), HasSubstr("without an end"));
 }
