@@ -1,4 +1,5 @@
-// Runs the tests of blobby_adapter_test.lua, each as one of its own.
+// Runs the Lua tests of one game, whose name is MIDLANE_TEST_GAME: GAME_adapter_test.lua gets the
+// path of the game's adapter and returns a table of test functions.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -21,13 +22,14 @@ std::string Call(lua_State* lua, int arguments, int results) {
   return error;
 }
 
-TEST(BlobbyAdapter, LuaTests) {
+TEST(Adapter, LuaTests) {
+  const std::string game = MIDLANE_TEST_GAME;
   std::unique_ptr<lua_State, decltype(&lua_close)> state(luaL_newstate(), &lua_close);
   lua_State* lua = state.get();
   luaL_openlibs(lua);
-  const std::string file = SourceDir() + "/tests/envs/blobby_adapter_test.lua";
+  const std::string file = SourceDir() + "/tests/envs/" + game + "_adapter_test.lua";
   ASSERT_EQ(luaL_loadfile(lua, file.c_str()), LUA_OK) << lua_tostring(lua, -1);
-  lua_pushstring(lua, (SourceDir() + "/envs/blobby/adapter.lua").c_str());
+  lua_pushstring(lua, (SourceDir() + "/envs/" + game + "/adapter.lua").c_str());
   ASSERT_EQ(Call(lua, 1, 1), "");
   ASSERT_TRUE(lua_istable(lua, -1));
   int tests = 0;
