@@ -24,6 +24,8 @@
 namespace midlane {
 namespace {
 
+// Enough to keep a core busy while some of them wait for the policy.
+constexpr uint32_t kGamesPerCore = 4;
 constexpr uint32_t kReplayedMatches = 4;  // of each opponent, by --check-determinism
 
 struct EvalArguments {
@@ -34,7 +36,7 @@ struct EvalArguments {
   uint32_t games = 200;
   uint32_t parallel = 0;
   uint64_t seed = 1000;
-  uint64_t frames_max = 1000000;
+  uint64_t frames_max = 4000000;
   uint32_t frame_skip = 0;
   std::string policy = "native";
   std::string json;
@@ -79,11 +81,12 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
   }
   options->frame_skip = arguments->frame_skip ? arguments->frame_skip : config.worker.frame_skip;
   options->matches = arguments->games;
-  options->games =
-      arguments->parallel ? arguments->parallel : static_cast<uint32_t>(AvailableCpus().size());
+  options->games = arguments->parallel
+                       ? arguments->parallel
+                       : kGamesPerCore * static_cast<uint32_t>(AvailableCpus().size());
   options->seed = arguments->seed;
   options->frames_max = arguments->frames_max;
-  options->greedy = !arguments->sample;
+  options->greedy = !arguments->sample && arguments->policy != "random";
   return absl::OkStatus();
 }
 
@@ -293,9 +296,9 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->allow_extra_args(false);
   command->add_option("--games", arguments->games, "matches against each opponent (200)")
       ->check(CLI::Range(1, 1000000));
-  command->add_option("--parallel", arguments->parallel, "worlds at once (default: the cores)");
+  command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)");
   command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
-  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (1000000)");
+  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)");
   command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));

@@ -110,7 +110,7 @@ std::vector<ConfigField> ConfigFields(Config* config) {
       {"league", "scripted_by_loss_rate", &league.scripted_by_loss_rate,
        "a bot that wins more is met more; false: all equally often"},
       {"league", "scripted_ladder", &league.scripted_ladder,
-       "the bots are a ladder: one is met once those before it are beaten; false: all from the "
+       "the bots are a ladder: one is met once the one before it is beaten; false: all from the "
        "start"},
 
       {"learner", "listen", &learner.listen, "where workers connect; * picks a free port"},

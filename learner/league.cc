@@ -160,7 +160,7 @@ std::vector<double> League::Shares() const {
     if (entries_[i].kind != OpponentKind::kScripted) continue;
     const Tally& tally = entries_[i].tally;
     if (options_.scripted_ladder && !reached && tally.matches() == 0) continue;
-    reached = reached && tally.recent.size() >= kBeatenMatches &&
+    reached = tally.recent.size() >= kBeatenMatches &&
               tally.recent_win_rate(kBeatenMatches) >= kBeatenWinRate;
     weights[i] = options_.scripted_by_loss_rate ? LossRate(tally) + kLossRateFloor : 1.0;
     scripted_sum += weights[i];

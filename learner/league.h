@@ -3,7 +3,7 @@
 //
 // Shares are of game time: scripted_share goes to the scripted bots, in proportion to loss rate +
 //   kLossRateFloor (evenly where !scripted_by_loss_rate; with scripted_ladder only those that were
-//   met before, and the next one when all of them are beaten); of the rest latest_share to LATEST
+//   met before, and one whose forerunner is beaten); of the rest latest_share to LATEST
 //   and the remainder to past versions, p_i = e^{q_i} / sum_j e^{q_j}. Where a kind has no member
 //   its share goes to LATEST. Workers draw an opponent for each match, and matches differ in length
 //   by orders of magnitude (two equal players rally on and on), so an opponent is drawn in
@@ -32,7 +32,7 @@ const char* KindName(OpponentKind kind);  // "latest", "past", "scripted"
 
 // Matches against one opponent.
 struct Tally {
-  static constexpr size_t kRecentMax = 100;  // the sliding window, in matches
+  static constexpr size_t kRecentMax = 40;  // the sliding window, in matches
 
   struct Match {
     Outcome outcome = Outcome::kCut;

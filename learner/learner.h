@@ -79,7 +79,7 @@ struct LeagueOptions {
   std::vector<ScriptedOpponent> scripted;
   // Within the scripted share an opponent's weight is (loss rate + floor); 0 spreads evenly.
   bool scripted_by_loss_rate = true;
-  // The scripted opponents are a ladder in the order given: one is met once those before it are
+  // The scripted opponents are a ladder in the order given: one is met once the one before it is
   // beaten (League::kBeatenWinRate), and from then on.
   bool scripted_ladder = false;
 };

@@ -78,8 +78,7 @@ Tally GetTally(ByteReader* in) {
   tally.drawn = in->Get<uint64_t>("drawn");
   tally.cut = in->Get<uint64_t>("cut");
   const uint64_t recent = in->GetCount("recent", 4 + 8 + 8);
-  if (recent > Tally::kRecentMax) in->Fail("recent");
-  for (uint64_t i = 0; i < recent && recent <= Tally::kRecentMax; ++i) {
+  for (uint64_t i = 0; i < recent; ++i) {
     Tally::Match match;
     const uint32_t outcome = in->Get<uint32_t>("outcome");
     if (outcome < 1 || outcome > 4) in->Fail("outcome");
@@ -87,6 +86,7 @@ Tally GetTally(ByteReader* in) {
     match.frames = in->Get<uint64_t>("frames");
     match.metrics = in->GetVector<float>("metrics");
     tally.recent.push_back(std::move(match));
+    if (tally.recent.size() > Tally::kRecentMax) tally.recent.pop_front();  // of a wider window
   }
   return tally;
 }

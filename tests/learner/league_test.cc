@@ -96,7 +96,7 @@ TEST(LeagueTest, ScriptedSharesFollowTheLossRate) {
   EXPECT_NEAR(league.Shares()[2], 0.5 * strong / (weak + strong), 1e-12);
 }
 
-TEST(LeagueTest, LadderMeetsABotOnceThoseBeforeAreBeaten) {
+TEST(LeagueTest, LadderMeetsABotOnceTheOneBeforeIsBeaten) {
   LeagueOptions options = WithBots(0.5);
   options.scripted_ladder = true;
   League league(options);
@@ -136,10 +136,11 @@ TEST(LeagueTest, LongMatchesAreDrawnLessOften) {
 TEST(LeagueTest, TallyKeepsASlidingWindow) {
   Tally tally;
   for (int i = 0; i < 100; ++i) tally.Add({Outcome::kLost, 10, {0, 2}});
-  for (int i = 0; i < 50; ++i) tally.Add({Outcome::kWon, 30, {1, 4}});
-  EXPECT_EQ(tally.matches(), 150u);
+  for (int i = 0; i < 20; ++i) tally.Add({Outcome::kWon, 30, {1, 4}});
+  EXPECT_EQ(tally.matches(), 120u);
   EXPECT_EQ(tally.recent.size(), Tally::kRecentMax);
   EXPECT_DOUBLE_EQ(tally.recent_win_rate(), 0.5);
+  EXPECT_DOUBLE_EQ(tally.recent_win_rate(25), 0.8);
   EXPECT_DOUBLE_EQ(tally.recent_metric(1), 3);
   EXPECT_DOUBLE_EQ(tally.recent_frames(), 20);
 }
@@ -147,8 +148,8 @@ TEST(LeagueTest, TallyKeepsASlidingWindow) {
 TEST(LeagueTest, BeatsNeedsAFullWindowAgainstEveryBot) {
   League league(WithBots(0.5));
   EXPECT_FALSE(league.Beats(0.5));
-  Play(&league, Entry(league, 1).id, Outcome::kWon, 100);
-  Play(&league, Entry(league, 2).id, Outcome::kWon, 99);
+  Play(&league, Entry(league, 1).id, Outcome::kWon, Tally::kRecentMax);
+  Play(&league, Entry(league, 2).id, Outcome::kWon, Tally::kRecentMax - 1);
   EXPECT_FALSE(league.Beats(0.5));
   Play(&league, Entry(league, 2).id, Outcome::kLost);
   EXPECT_TRUE(league.Beats(0.5));
