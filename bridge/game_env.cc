@@ -196,6 +196,8 @@ class GameEnv final : public Env {
       if (!work.ok()) return Fail(work.status());
       work_ = *std::move(work);
     }
+    // The process before may have died while it wrote one of them.
+    files_ = GameFiles();
     if (absl::Status status = files_.Write(description_, settings_, work_.get()); !status.ok()) {
       return Fail(status);
     }

@@ -369,6 +369,17 @@ TEST_F(GameFault, AResetKeepsTheProcessAndRewritesItsFiles) {
   EXPECT_EQ(steps, 7);
 }
 
+TEST_F(GameFault, ARestartRepairsFilesThatTheGameSpoilt) {
+  std::unique_ptr<Env> env = Running({{"length", "4"}});
+  const std::string file =
+      std::filesystem::read_symlink(absl::StrCat("/proc/", OnlyGame(), "/cwd")).string() +
+      "/conf/toy.cfg";
+  std::ofstream(file) << "cut off in";
+  ASSERT_TRUE(env->Restart().ok());
+  std::ifstream in(file);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "length 4\n");
+}
+
 TEST_F(GameFault, ASettingOfTheCommandRelaunches) {
   std::unique_ptr<Env> env = Running({{"label", "a"}});
   const pid_t game = OnlyGame();
