@@ -482,6 +482,7 @@ LearnerOptions MakeLearnerOptions(const Config& config, const std::string& run_d
 WorkerOptions MakeWorkerOptions(const Config& config, uint32_t index) {
   WorkerOptions options = config.worker;
   options.env.name = config.run.environment;
+  options.groups = std::min(options.groups, std::max(1u, options.games));  // one game is one group
   // Worlds count up from the worker's seed: no two worlds of a run share one.
   options.env.seed = config.run.seed * 1000003 + uint64_t{index} * kGamesMax;
   options.seed = options.env.seed;

@@ -135,7 +135,7 @@ TEST(Config, ValidatesWhatConcernsSeveralKeys) {
 }
 
 TEST(Config, ShippedDefaultsAreValid) {
-  for (const char* environment : {"null", "probe", "blobby"}) {
+  for (const char* environment : {"null", "probe", "blobby", "minetest"}) {
     const auto config = EnvironmentConfig(environment);
     ASSERT_TRUE(config.ok()) << config.status();
     EXPECT_EQ(config->run.environment, environment);
@@ -148,6 +148,8 @@ TEST(Config, LearnerAndWorkerAgreeOnWhatTheyShare) {
   auto config = EnvironmentConfig("null");
   ASSERT_TRUE(config.ok());
   config->learner.ppo.window = 8;
+  config->worker.games = 1;
+  config->worker.groups = 2;
   config->worker.chunk_steps = 64;
   config->run.seed = 5;
   const LearnerOptions learner = MakeLearnerOptions(*config, "runs/x");
@@ -156,6 +158,7 @@ TEST(Config, LearnerAndWorkerAgreeOnWhatTheyShare) {
   EXPECT_EQ(learner.run_dir, "runs/x");
   EXPECT_EQ(learner.chunk_steps, first.chunk_steps);
   EXPECT_EQ(first.window, 8u);
+  EXPECT_EQ(first.groups, 1u);
   EXPECT_EQ(first.env.name, "null");
   EXPECT_GE(second.env.seed, first.env.seed + first.games);
   Config described;
