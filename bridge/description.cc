@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "bridge/channel.h"
 #include "bridge/toml_document.h"
 
@@ -444,12 +445,7 @@ void AddBuiltIn(SettingSpec setting, GameDescription* out) {
   if (!described) out->settings.push_back(std::move(setting));
 }
 
-void ReadSettings(Reader* reader, const toml::table& root, GameDescription* out) {
-  if (const toml::table* settings = reader->Table(root, "settings", /*required=*/false)) {
-    for (const auto& [key, node] : *settings) {
-      ReadSetting(reader, std::string(key.str()), node, out);
-    }
-  }
+void AddBuiltInSettings(GameDescription* out) {
   AddBuiltIn({"frame_skip",
               SettingKind::kInteger,
               "",
@@ -463,6 +459,15 @@ void ReadSettings(Reader* reader, const toml::table& root, GameDescription* out)
       out);
   std::sort(out->settings.begin(), out->settings.end(),
             [](const SettingSpec& a, const SettingSpec& b) { return a.name < b.name; });
+}
+
+void ReadSettings(Reader* reader, const toml::table& root, GameDescription* out) {
+  if (const toml::table* settings = reader->Table(root, "settings", /*required=*/false)) {
+    for (const auto& [key, node] : *settings) {
+      ReadSetting(reader, std::string(key.str()), node, out);
+    }
+  }
+  AddBuiltInSettings(out);
 }
 
 void ReadOpponents(Reader* reader, const toml::table& root, GameDescription* out) {
@@ -554,6 +559,42 @@ absl::StatusOr<GameDescription> ReadDescription(const std::string& folder) {
   std::stringstream text;
   text << in.rdbuf();
   return ParseDescription(text.str(), file, folder);
+}
+
+absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game) {
+  GameDescription out;
+  std::error_code error;
+  if (game.command.empty())
+    return absl::InvalidArgumentError("no command: name the game's program");
+  const fs::path adapter = fs::absolute(game.adapter, error);
+  if (!fs::is_regular_file(adapter, error)) {
+    return absl::NotFoundError(absl::StrCat("there is no adapter ", game.adapter,
+                                            ": docs/adapter_api.md says what it is"));
+  }
+  out.folder = adapter.parent_path().string();
+  out.adapter = adapter.string();
+  out.executable =
+      game.executable.empty() ? fs::path(game.command[0]).filename().string() : game.executable;
+  out.name = out.executable;
+  if (absl::Status status = CheckSettingName(out.name); !status.ok()) return status;
+  for (const std::string& word : game.command) {
+    out.command.push_back(absl::StrReplaceAll(word, {{"${", "$${"}}));
+  }
+  // The game runs in a folder of its own.
+  if (absl::StrContains(out.command[0], "/")) {
+    out.command[0] = fs::absolute(out.command[0], error).string();
+  }
+  out.virtual_clock = game.virtual_clock;
+  Settings settings = game.settings;
+  settings.emplace("frame_skip", "1");  // an adapter sees by its settings that it has a host
+  for (const auto& [name, value] : settings) {
+    SettingSpec setting{name, SettingKind::kText, value, ""};
+    if (absl::Status status = CheckSettingName(name); !status.ok()) return status;
+    if (absl::Status status = CheckSettingValue(setting, value); !status.ok()) return status;
+    out.settings.push_back(std::move(setting));
+  }
+  AddBuiltInSettings(&out);
+  return out;
 }
 
 absl::StatusOr<std::string> Expand(absl::string_view text, const Substitutions& values,

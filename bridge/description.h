@@ -64,6 +64,19 @@ absl::StatusOr<GameDescription> ReadDescription(const std::string& folder);
 absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const std::string& file,
                                                  const std::string& folder);
 
+// A game that has no folder: a command line and an adapter.
+struct CommandGame {
+  std::vector<std::string> command;
+  std::string executable;  // file name of the process to attach to; empty: the command's
+  std::string adapter;     // path of the Lua file
+  bool virtual_clock = true;
+  Settings settings;  // that its worlds take, any text each, with their defaults
+};
+
+// Its description: private home and folder, nothing skipped, nothing keyed, named as its
+// executable.
+absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game);
+
 // Values for ${NAME}: the settings, WORK (the private folder), FOLDER (the description's) and PORT
 // (a network port of the private folder's own).
 using Substitutions = std::map<std::string, std::string>;

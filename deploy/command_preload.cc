@@ -7,7 +7,11 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "bridge/description.h"
+#include "bridge/game_env.h"
+#include "bridge/make_env.h"
 #include "bridge/preload_run.h"
+#include "deploy/remote.h"
 
 namespace midlane {
 namespace {
@@ -17,6 +21,10 @@ struct PreloadArguments {
   std::string executable;
   double seconds = 0;
   bool vanilla = false;
+  std::string serve;  // where to listen; empty: only look what the shim finds
+  std::string adapter;
+  std::vector<std::string> settings;
+  std::string clock = "virtual";
 };
 
 std::string Words(const PreloadReport& report) {
@@ -56,6 +64,33 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   return absl::OkStatus();
 }
 
+// Serves the game of the command line to clients, each world a process of its own.
+absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironment& serve) {
+  if (!serve) {
+    return absl::UnimplementedError(
+        "this build has no gRPC, so it cannot serve: configure it with -DMIDLANE_RPC=ON");
+  }
+  CommandGame game;
+  game.command = arguments.command;
+  game.executable = arguments.executable;
+  game.adapter = arguments.adapter;
+  game.virtual_clock = arguments.clock == "virtual";
+  for (const std::string& assignment : arguments.settings) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--setting ", assignment, ": write NAME=DEFAULT, like frame_skip=4"));
+    }
+    game.settings[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  const absl::StatusOr<GameDescription> description = DescribeCommand(game);
+  if (!description.ok()) return description.status();
+  RegisterEnvironment(description->name, [description = *description](const EnvOptions& options) {
+    return MakeGameEnv(options, description, PreloadPath());
+  });
+  return serve(description->name, arguments.serve);
+}
+
 }  // namespace
 
 void AddPreloadCommand(CLI::App* app, CommandContext* context) {
@@ -64,21 +99,44 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
       "preload",
       "Run any program under the shim, as it is, and say what the shim found in it: which Lua, "
       "how\n"
-      "it is linked, how many states, chunks and calls. Exits 1 where there is no Lua.");
+      "it is linked, how many states, chunks and calls. Exits 1 where there is no Lua.\n"
+      "With --serve and an adapter: serve the game to clients in any language over gRPC, without "
+      "a\n"
+      "folder in envs/; each CreateWorld starts a process of its own.");
   command->footer(
       "Examples:\n"
       "  midlane preload -- /usr/games/blobby\n"
       "  midlane preload --seconds 10 -- /usr/games/minetestserver --worldname test\n"
       "  midlane preload --vanilla -- GAME     every hook passes through: proves the shim "
-      "harmless");
+      "harmless\n"
+      "  midlane preload --serve unix:///tmp/game.sock --adapter adapter.lua -- GAME ARGS");
   command->add_option("command", arguments->command, "the program and its arguments, after --")
       ->required();
   command->add_option("--executable", arguments->executable,
                       "file name of the process to look into, where a wrapper starts it");
   command->add_option("--seconds", arguments->seconds, "stop the program after so long");
   command->add_flag("--vanilla", arguments->vanilla, "every hook passes through");
-  command->callback([arguments, context] {
-    const absl::Status status = Preload(*arguments, context);
+  CLI::Option* serve = command->add_option(
+      "--serve", arguments->serve,
+      "serve the game: unix:///PATH (a socket for this user only) or HOST:PORT (port 0: any free "
+      "one)");
+  CLI::Option* adapter =
+      command->add_option("--adapter", arguments->adapter, "the game's adapter, a Lua file");
+  serve->needs(adapter);
+  adapter->needs(serve);
+  command
+      ->add_option("--setting", arguments->settings,
+                   "a setting that clients may give to a world, as NAME=DEFAULT (repeatable)")
+      ->needs(serve);
+  command
+      ->add_option("--clock", arguments->clock,
+                   "of a served game: virtual (as fast as it goes) or real")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"virtual", "real"}));
+  const ServeEnvironment server = AddServer(command);
+  command->callback([arguments, context, server] {
+    const absl::Status status =
+        arguments->serve.empty() ? Preload(*arguments, context) : ServeCommand(*arguments, server);
     if (!status.ok()) context->exit_code = Report(status);
   });
 }

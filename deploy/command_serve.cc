@@ -1,128 +1,34 @@
 #include "deploy/command_serve.h"
 
-#include <stdio.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <string>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "bridge/env.h"
-#include "bridge/rpc/server.h"
+#include "deploy/serve.h"
 
 namespace midlane {
-namespace {
-
-struct ServeArguments {
-  std::string environment;
-  rpc::ServerOptions server;
-  EnvOptions env;
-  double grace_seconds = 10;
-  double barrier_seconds = 600;
-  double timeout_seconds = 20;
-};
-
-absl::Status Serve(ServeArguments arguments) {
-  if (absl::StrContains(arguments.environment, "://")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", arguments.environment,
-                     "' is behind a server already: have clients connect to that one"));
-  }
-  const absl::Status known = DescribeEnvironment(arguments.environment).status();
-  if (!known.ok()) return known;
-  rpc::ServerOptions& server_options = arguments.server;
-  rpc::RegistryOptions& registry = server_options.registry;
-  registry.environment = arguments.environment;
-  registry.grace = absl::Seconds(arguments.grace_seconds);
-  registry.barrier_timeout = absl::Seconds(arguments.barrier_seconds);
-  registry.env_timeout = absl::Seconds(arguments.timeout_seconds + 10);
-  EnvOptions env_options = arguments.env;
-  env_options.name = arguments.environment;
-  env_options.timeout = absl::Seconds(arguments.timeout_seconds);
-
-  const int stopped = eventfd(0, EFD_CLOEXEC);
-  if (stopped < 0) return absl::InternalError("eventfd failed: raise the limit of open files");
-  const StopOnSignal stop([stopped] {
-    const uint64_t one = 1;
-    (void)!write(stopped, &one, sizeof one);
-  });
-  auto server =
-      rpc::Server::Start(server_options, [env_options](const Settings& settings, uint64_t seed) {
-        EnvOptions options = env_options;
-        options.settings = settings;
-        options.seed = seed;
-        return MakeEnv(options);
-      });
-  if (!server.ok()) {
-    close(stopped);
-    return server.status();
-  }
-  printf("serving %s on %s (dm_env_rpc v1, health, reflection); Ctrl-C ends it\n",
-         arguments.environment.c_str(), (*server)->address().c_str());
-  fflush(stdout);
-  uint64_t count;
-  while (read(stopped, &count, sizeof count) < 0) {
-  }
-  (*server)->Shutdown();
-  close(stopped);
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 void AddServeCommand(CLI::App* app, CommandContext* context) {
   CLI::App* command = app->add_subcommand(
       "serve",
       "Serve an environment to clients in any language, over gRPC (dm_env_rpc v1).\n"
       "Each CreateWorld starts a game of its own. docs/protocol.md shows a first client.");
+  command->footer(
+      "Examples:\n"
+      "  midlane serve blobby --listen unix:///tmp/blobby.sock   for clients of this user\n"
+      "  midlane serve blobby --listen 127.0.0.1:5005            for clients of this machine\n"
+      "  midlane serve blobby --listen 0.0.0.0:5005 --tls-ca keys/ca.pem --tls-cert "
+      "keys/server.pem \\\n"
+      "      --tls-key keys/server.key                           for clients with a certificate "
+      "(midlane keys)\n"
+      "A game without a folder in envs/: midlane preload --serve");
   auto arguments = std::make_shared<ServeArguments>();
-  rpc::ServerOptions& server = arguments->server;
   command->add_option("environment", arguments->environment, "name of a folder of envs/, or null")
       ->required();
   command
-      ->add_option("--listen", server.listen,
+      ->add_option("--listen", arguments->server.listen,
                    "unix:///PATH (a socket for this user only) or HOST:PORT (port 0: any free one)")
       ->required();
-  command->add_option("--tls-ca", server.tls.ca,
-                      "PEM file: the authority whose certificates clients must have");
-  command->add_option("--tls-cert", server.tls.cert, "PEM file: this server's certificate");
-  command->add_option("--tls-key", server.tls.key, "PEM file: its key");
-  command->add_option("--worlds", server.registry.worlds_max, "worlds (games) at once")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
-  command->add_option("--connections", server.connections_max, "streams at once; an agent is one")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
-  command->add_option("--message-bytes", server.message_bytes_max, "longest request")
-      ->capture_default_str()
-      ->check(CLI::Range(1024, 1 << 30));
-  command
-      ->add_option("--grace-seconds", arguments->grace_seconds,
-                   "how long a world lives on when its creator and all agents are gone")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e6));
-  command
-      ->add_option("--barrier-seconds", arguments->barrier_seconds,
-                   "how long an agent's step waits for the other agents")
-      ->capture_default_str()
-      ->check(CLI::Range(0.001, 1e6));
-  command
-      ->add_option("--timeout-seconds", arguments->timeout_seconds,
-                   "how long a game may take to start or to answer")
-      ->capture_default_str()
-      ->check(CLI::Range(0.1, 1e6));
-  command->add_option("--seed", server.registry.seed, "of the first world; the next gets the next")
-      ->capture_default_str();
-  command
-      ->add_option("--speed", arguments->env.speed, "game seconds a second; 0: as fast as it goes")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e6));
-  command
-      ->add_option("--render-every", arguments->env.render_every, "draw every n-th frame; 0: never")
-      ->capture_default_str();
+  AddServeOptions(command, arguments.get());
   command->callback([arguments, context] { context->exit_code = Report(Serve(*arguments)); });
 }
 

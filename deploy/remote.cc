@@ -1,8 +1,11 @@
 #include "deploy/remote.h"
 
+#include <memory>
+
 #include "bridge/rpc/grpc_env.h"
 #include "deploy/command_keys.h"
 #include "deploy/command_serve.h"
+#include "deploy/serve.h"
 
 namespace midlane {
 
@@ -11,6 +14,16 @@ void RegisterRemoteEnvs() { rpc::RegisterGrpcEnv(); }
 void AddRemoteCommands(CLI::App* app, CommandContext* context) {
   AddServeCommand(app, context);
   AddKeysCommand(app, context);
+}
+
+ServeEnvironment AddServer(CLI::App* command) {
+  auto arguments = std::make_shared<ServeArguments>();
+  AddServeOptions(command, arguments.get());
+  return [arguments](const std::string& environment, const std::string& listen) {
+    arguments->environment = environment;
+    arguments->server.listen = listen;
+    return Serve(*arguments);
+  };
 }
 
 }  // namespace midlane

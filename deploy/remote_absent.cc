@@ -6,4 +6,6 @@ void RegisterRemoteEnvs() {}
 
 void AddRemoteCommands(CLI::App*, CommandContext*) {}
 
+ServeEnvironment AddServer(CLI::App*) { return {}; }
+
 }  // namespace midlane

@@ -60,6 +60,7 @@ void WorldRegistry::Create(uint64_t client, const Settings& settings,
       WorldOptions options;
       options.name = name;
       options.seed = seeded ? seed : options_.seed + created_ - 1;
+      options.weights = options_.weights;
       options.barrier_timeout = options_.barrier_timeout;
       options.env_timeout = options_.env_timeout;
       // Its thread waits for mu_ at the earliest.

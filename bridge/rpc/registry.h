@@ -33,6 +33,7 @@ struct RegistryOptions {
   std::string environment = "world";  // worlds are called NAME-1, NAME-2, ...
   int worlds_max = 64;
   absl::Duration grace = absl::Seconds(10);
+  std::map<std::string, double> weights;  // as of WorldOptions
   uint64_t seed = 1;  // world n gets seed + n - 1 where it is created without kWorldSeed
   absl::Duration barrier_timeout = absl::Minutes(10);
   absl::Duration env_timeout = absl::Seconds(30);

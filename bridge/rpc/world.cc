@@ -137,6 +137,16 @@ absl::Status World::NotPlayable(const Seat& seat) {
                                                     agent, "' to 'agent', or take another agent"));
 }
 
+std::vector<float> World::DefaultWeights() const {
+  const std::vector<std::string>& terms = specs_->spec().terms;
+  std::vector<float> weights(terms.size(), options_.weights.empty() ? 1.0f : 0.0f);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const auto found = options_.weights.find(terms[i]);
+    if (found != options_.weights.end()) weights[i] = static_cast<float>(found->second);
+  }
+  return weights;
+}
+
 absl::StatusOr<std::vector<float>> World::TakeWeights(Settings* settings,
                                                       std::vector<float> weights) {
   const Spec& spec = specs_->spec();
@@ -170,8 +180,7 @@ absl::StatusOr<Ticket> World::Join(const Settings& settings, const std::string& 
   }
   const Spec& spec = specs_->spec();
   Settings rest = settings;
-  absl::StatusOr<std::vector<float>> weights =
-      TakeWeights(&rest, std::vector<float>(spec.terms.size(), 1));
+  absl::StatusOr<std::vector<float>> weights = TakeWeights(&rest, DefaultWeights());
   if (!weights.ok()) return weights.status();
   int wanted = -1;
   if (const auto agent = rest.find("agent"); agent != rest.end()) {

@@ -29,6 +29,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,9 @@ using WorldEnvFactory =
 struct WorldOptions {
   std::string name;
   uint64_t seed = 1;
+  // Of reward terms in an agent's `reward`, where its client names none; terms that are not here
+  // weigh nothing, but where it is empty every term weighs 1.
+  std::map<std::string, double> weights;
   // Longest wait of a step for the other agents, of ResetWorld for their next steps.
   absl::Duration barrier_timeout = absl::Minutes(10);
   // Longest wait for the Env, beyond the deadline of its own.
@@ -173,6 +177,7 @@ class World {
   std::string Missing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string SeatName(const Seat& seat) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status NotPlayable(const Seat& seat) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<float> DefaultWeights() const;
   absl::StatusOr<std::vector<float>> TakeWeights(Settings* settings, std::vector<float> weights)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

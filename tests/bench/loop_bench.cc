@@ -7,6 +7,8 @@
 // loop_blobby      MLP 64-64, a decision every 4 frames, self-play, deploy/demo's settings.
 //                  Primitive: the lower of the learner alone on stored data and the games with
 //                  their policy alone, each on one core, as the loop uses them.
+// loop_grpc        the same settings with every game behind one `midlane serve` on this machine.
+//                  Primitive: the same loop over the local channel.
 // For scale (information, not measured here; from the issue): on this kind of machine
 // Stable-Baselines3's PPO trains 4,900 timesteps/s on the first, Sample Factory 1,200 to 2,200 on
 // the second.
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -220,6 +223,64 @@ void BlobbyRow(double games_alone, double seconds) {
   Print(absolute);
 }
 
+// `midlane serve blobby` on a Unix socket in a folder of its own, as long as it lives.
+class Served {
+ public:
+  Served() {
+    char folder[] = "/tmp/midlane-bench-XXXXXX";
+    if (mkdtemp(folder) == nullptr) Fail("mkdtemp");
+    folder_ = folder;
+    const std::string program = std::string(std::getenv("MIDLANE_BUILD_DIR")) + "/bin/midlane";
+    const std::string listen = "unix://" + folder_ + "/serve.sock";
+    child_ = fork();
+    if (child_ == 0) {
+      if (freopen((folder_ + "/log").c_str(), "w", stdout) == nullptr) _exit(1);
+      execl(program.c_str(), "midlane", "serve", "blobby", "--listen", listen.c_str(), nullptr);
+      _exit(127);
+    }
+    for (int i = 0; i < 100 && access((folder_ + "/serve.sock").c_str(), F_OK) != 0; ++i) {
+      usleep(100000);
+    }
+  }
+  ~Served() {
+    kill(child_, SIGINT);
+    waitpid(child_, nullptr, 0);
+    std::filesystem::remove_all(folder_);
+  }
+  Served(const Served&) = delete;
+  Served& operator=(const Served&) = delete;
+
+  std::string environment() const { return "grpc+unix://" + folder_ + "/serve.sock"; }
+
+ private:
+  std::string folder_;
+  pid_t child_ = -1;
+};
+
+void GrpcRow(double seconds) {
+  Row row{.name = "loop_grpc",
+          .unit = "timesteps/s",
+          .primitive_name = "over the local channel",
+          .bound = 0.5,
+          .kind = Bound::kAtLeast};
+  const std::vector<std::string> settings = {"run.games=4",
+                                             "rollout.frame_skip=4",
+                                             "environment.episode=\"rally\"",
+                                             "environment.left=\"agent\"",
+                                             "environment.right=\"agent\"",
+                                             "rewards.point_won=1",
+                                             "rewards.point_lost=-1",
+                                             "league.scripted_share=0"};
+  for (int i = Repeats(3); i > 0; --i) {
+    {
+      const Served served;
+      row.measured.push_back(Loop(served.environment(), settings, seconds).timesteps);
+    }
+    row.primitive.push_back(Loop("blobby", settings, seconds).timesteps);
+  }
+  Print(row);
+}
+
 // Decisions/s of games with their policy alone on one core, measured by blobby_bench.
 double GamesAlone() {
   const std::string program =
@@ -264,6 +325,7 @@ int main() {
 
   if (access("/usr/games/blobby", X_OK) == 0) {
     midlane::bench::BlobbyRow(midlane::bench::GamesAlone(), seconds);
+    midlane::bench::GrpcRow(seconds);
   } else {
     std::fprintf(stderr, "loop_bench: no /usr/games/blobby: its rows are left out\n");
   }

@@ -4,9 +4,11 @@
 // raw bytes, one stream a client, the next request sent from the callback that brought the answer.
 // The bridge serves `null` in its own process; the echo answers each request with as many bytes as
 // the bridge does, on the callback API with raw bytes and nothing else in its server.
-// rpc_step: one client, one step at a time. rpc_step_16: sixteen clients with a world each, steps
-// of all together; rpc_fairness: of those the slowest client against the mean. rpc_cpu: processor
-// time of the server's process for one step, which tells more than the clock on a busy machine.
+// rpc_step: one client, one step at a time. rpc_step_game: the same with a game in a process of its
+// own behind the channel (tests/bridge/toy_game.c). rpc_step_16: sixteen clients with a world each,
+// steps of all together; rpc_fairness: of those the slowest client against the mean. rpc_cpu:
+// processor time of the server's process for one step, which tells more than the clock on a busy
+// machine.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/prctl.h>
@@ -18,6 +20,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <numeric>
@@ -33,6 +36,7 @@
 #include "bridge/rpc/server.h"
 #include "dm_env_rpc/v1/dm_env_rpc.grpc.pb.h"
 #include "tests/bench/bench.h"
+#include "tests/bridge/toy_env.h"
 
 namespace midlane::bench {
 namespace {
@@ -69,18 +73,34 @@ pid_t Fork(void (*body)(const std::string&), const std::string& path) {
   _exit(0);
 }
 
-void ServeNull(const std::string& path) {
+void Serve(const std::string& path, rpc::WorldEnvFactory factory) {
   rpc::ServerOptions options;
   options.listen = "unix://" + path;
-  auto server = rpc::Server::Start(options, [](const Settings& settings, uint64_t seed) {
+  auto server = rpc::Server::Start(options, std::move(factory));
+  if (!server.ok()) Fail(server.status().ToString());
+  pause();
+}
+
+void ServeNull(const std::string& path) {
+  Serve(path, [](const Settings& settings, uint64_t seed) {
     EnvOptions env;
     env.name = "null";
     env.settings = settings;
     env.seed = seed;
     return MakeEnv(env);
   });
-  if (!server.ok()) Fail(server.status().ToString());
-  pause();
+}
+
+const ToyFolder* toy;
+
+void ServeGame(const std::string& path) {
+  Serve(path, [](const Settings&, uint64_t seed) {
+    EnvOptions env;
+    env.name = "toy";
+    env.settings = {{"agents", "1"}, {"length", "1000000000"}};
+    env.seed = seed;
+    return toy->Make(env);
+  });
 }
 
 class EchoStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
@@ -275,10 +295,14 @@ int Main() {
   if (mkdtemp(folder) == nullptr) Fail("no folder in /tmp");
   const std::string bridge = absl::StrCat(folder, "/bridge.sock");
   const std::string echo = absl::StrCat(folder, "/echo.sock");
-  const pid_t children[] = {Fork(ServeNull, bridge), Fork(ServeEcho, echo)};
+  const std::string game = absl::StrCat(folder, "/game.sock");
+  const ToyFolder toy_folder;
+  toy = &toy_folder;
+  const pid_t children[] = {Fork(ServeNull, bridge), Fork(ServeEcho, echo), Fork(ServeGame, game)};
   const int repeats = Repeats(7);
   const double seconds = Seconds(0.5);
   Row step{"rpc_step", "us", "bare gRPC echo", {}, {}, 1.3, Bound::kAtMost};
+  Row behind{"rpc_step_game", "us", "bare gRPC echo and futex", {}, {}, 1.3, Bound::kAtMost};
   Row cpu{"rpc_cpu", "us", "the echo's", {}, {}, 0, Bound::kInformation};
   Row sixteen{"rpc_step_16", "steps/s", "sixteen bare echoes", {}, {}, 0.9, Bound::kAtLeast};
   Row fairness{"rpc_fairness_16", "steps/s", "mean client", {}, {}, 0.7, Bound::kAtLeast};
@@ -295,6 +319,14 @@ int Main() {
     one_echo.push_back(std::move(echo_clients.back()));
     RunAll(one_bridge, 0.1);
     RunAll(one_echo, 0.1);
+    std::vector<Client> one_game, game_echo;
+    one_game.push_back(BridgeClient(game, &request, &answer));
+    game_echo.push_back(EchoClient(echo, request, answer));
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+      behind.measured.push_back(1e6 / Sum(RunAll(one_game, seconds)));
+      behind.primitive.push_back(1e6 / Sum(RunAll(game_echo, seconds)) +
+                                 1e6 * FutexPingPong(20000, -1, -1));
+    }
     double bridge_steps = 0, echo_steps = 0;
     const double bridge_begin = CpuSeconds(children[0]), echo_begin = CpuSeconds(children[1]);
     for (int repeat = 0; repeat < repeats; ++repeat) {
@@ -315,15 +347,12 @@ int Main() {
       fairness.primitive.push_back(Sum(rates) / kClients);
     }
   }
-  for (const Row& row : {step, cpu, sixteen, fairness}) Print(row);
+  for (const Row& row : {step, behind, cpu, sixteen, fairness}) Print(row);
   for (const pid_t child : children) {
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
   }
-  unlink(bridge.c_str());
-  unlink((bridge + ".lock").c_str());
-  unlink(echo.c_str());
-  rmdir(folder);
+  std::filesystem::remove_all(folder);
   return 0;
 }
 

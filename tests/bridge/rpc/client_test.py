@@ -29,37 +29,13 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 import numpy as np
 
-MIDLANE = ""
+import serving
+from serving import Bridge
+from serving import LISTEN
+
 FIRST_CLIENT_CC = ""
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
-
-
-class Bridge:
-  """`midlane serve` as a child, reached over a Unix socket or what `listen` says."""
-
-  def __init__(self, environment, *options, listen=None):
-    self.folder = tempfile.TemporaryDirectory(prefix="midlane-test-")
-    listen = listen or f"unix://{self.folder.name}/bridge.sock"
-    self.process = subprocess.Popen(
-        [MIDLANE, "serve", environment, "--listen", listen, *options],
-        stdout=subprocess.PIPE, text=True)
-    line = self.process.stdout.readline()
-    found = re.match(r"serving \S+ on (\S+) \(", line)
-    if not found:
-      raise RuntimeError(f"midlane serve said {line!r}, exit code {self.process.wait(20)}")
-    self.address = found[1]
-
-  def channel(self):
-    return grpc.insecure_channel(self.address)
-
-  def stop(self):
-    self.process.send_signal(signal.SIGINT)
-    code = self.process.wait(20)
-    self.process.stdout.close()
-    left = os.listdir(self.folder.name)
-    self.folder.cleanup()
-    return code, left
 
 
 class BridgeTest(absltest.TestCase):
@@ -69,7 +45,7 @@ class BridgeTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.bridge = Bridge(cls.environment, *cls.options)
+    cls.bridge = Bridge("serve", cls.environment, "--listen", LISTEN, *cls.options)
 
   @classmethod
   def tearDownClass(cls):
@@ -281,7 +257,7 @@ class FirstClientTest(BridgeTest):
 class CommandTest(absltest.TestCase):
 
   def fails(self, part, *arguments):
-    done = subprocess.run([MIDLANE, *arguments], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([serving.MIDLANE, *arguments], capture_output=True, text=True, timeout=60,
                           check=False)
     self.assertNotEqual(done.returncode, 0)
     self.assertIn(part, done.stderr)
@@ -295,11 +271,11 @@ class CommandTest(absltest.TestCase):
   def test_keys(self):
     with tempfile.TemporaryDirectory() as folder:
       keys = os.path.join(folder, "keys")
-      done = subprocess.run([MIDLANE, "keys", keys, "--host", "bridge.example"],
+      done = subprocess.run([serving.MIDLANE, "keys", keys, "--host", "bridge.example"],
                             capture_output=True, text=True, timeout=60, check=True)
       self.assertIn("--tls-ca", done.stdout)
       self.fails("never overwritten", "keys", keys)
-      bridge = Bridge("null", "--tls-ca", f"{keys}/ca.pem", "--tls-cert", f"{keys}/server.pem",
+      bridge = Bridge("serve", "null", "--listen", LISTEN, "--tls-ca", f"{keys}/ca.pem", "--tls-cert", f"{keys}/server.pem",
                       "--tls-key", f"{keys}/server.key", listen="127.0.0.1:0")
 
       def read(name):
@@ -378,6 +354,6 @@ class ResetWorldCompliance(ComplianceBase, compliance.ResetWorld):
 
 
 if __name__ == "__main__":
-  MIDLANE, FIRST_CLIENT_CC = sys.argv[1:3]
+  serving.MIDLANE, FIRST_CLIENT_CC = sys.argv[1:3]
   del sys.argv[1:3]
   absltest.main()
