@@ -16,12 +16,15 @@ namespace midlane {
 void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
   command->add_option("--tls-ca", arguments->server.tls.ca,
                       "PEM file: the authority whose certificates clients must have");
-  command->add_option("--tls-cert", arguments->server.tls.cert, "PEM file: this server's certificate");
+  command->add_option("--tls-cert", arguments->server.tls.cert,
+                      "PEM file: this server's certificate");
   command->add_option("--tls-key", arguments->server.tls.key, "PEM file: its key");
   command->add_option("--worlds", arguments->server.registry.worlds_max, "worlds (games) at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  command->add_option("--connections", arguments->server.connections_max, "streams at once; an agent is one")
+  command
+      ->add_option("--connections", arguments->server.connections_max,
+                   "streams at once; an agent is one")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
   command->add_option("--message-bytes", arguments->server.message_bytes_max, "longest request")
@@ -42,7 +45,9 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
                    "how long a game may take to start or to answer")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 1e6));
-  command->add_option("--seed", arguments->server.registry.seed, "of the first world; the next gets the next")
+  command
+      ->add_option("--seed", arguments->server.registry.seed,
+                   "of the first world; the next gets the next")
       ->capture_default_str();
   command
       ->add_option("--speed", arguments->env.speed, "game seconds a second; 0: as fast as it goes")

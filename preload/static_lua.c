@@ -85,7 +85,7 @@ static enum midlane_static attach_symbols(struct symbols* symbols, const char* e
   struct midlane_lua lua;
   memset(&lua, 0, sizeof(lua));
   if (!midlane_lua_fill(&lua, look_in_symbols, symbols)) return MIDLANE_STATIC_NONE;
-  snprintf(lua.library, sizeof(lua.library), "%s", executable);
+  snprintf(lua.library, sizeof(lua.library), "%.*s", (int)sizeof(lua.library) - 1, executable);
   lua.linked_in = true;
   midlane_lua = lua;
   set_range(symbols);

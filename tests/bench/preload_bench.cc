@@ -1,8 +1,8 @@
 // What the shim costs a program that it does not drive: LD_PRELOAD without a channel.
 //
-// shim_pcall    nanoseconds that a lua_pcall of an empty C function takes more than without the shim
-// shim_startup  milliseconds that a whole run of a program that calls nothing takes more
-// The program is pcall_loop.c; runs with and without the shim alternate.
+// shim_pcall    nanoseconds that a lua_pcall of an empty C function takes more than without the
+// shim shim_startup  milliseconds that a whole run of a program that calls nothing takes more The
+// program is pcall_loop.c; runs with and without the shim alternate.
 #include <sys/wait.h>
 #include <unistd.h>
 
