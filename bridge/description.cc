@@ -8,6 +8,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -564,8 +565,9 @@ absl::StatusOr<GameDescription> ReadDescription(const std::string& folder) {
 absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game) {
   GameDescription out;
   std::error_code error;
-  if (game.command.empty())
+  if (game.command.empty()) {
     return absl::InvalidArgumentError("no command: name the game's program");
+  }
   const fs::path adapter = fs::absolute(game.adapter, error);
   if (!fs::is_regular_file(adapter, error)) {
     return absl::NotFoundError(absl::StrCat("there is no adapter ", game.adapter,
@@ -576,7 +578,9 @@ absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game) {
   out.executable =
       game.executable.empty() ? fs::path(game.command[0]).filename().string() : game.executable;
   out.name = out.executable;
-  if (absl::Status status = CheckSettingName(out.name); !status.ok()) return status;
+  for (char& c : out.name) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.') c = '-';
+  }
   for (const std::string& word : game.command) {
     out.command.push_back(absl::StrReplaceAll(word, {{"${", "$${"}}));
   }

@@ -74,7 +74,7 @@ struct CommandGame {
 };
 
 // Its description: private home and folder, nothing skipped, nothing keyed, named as its
-// executable.
+// executable (with '-' for what no name may hold).
 absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game);
 
 // Values for ${NAME}: the settings, WORK (the private folder), FOLDER (the description's) and PORT

@@ -114,15 +114,17 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
       ->required();
   command->add_option("--executable", arguments->executable,
                       "file name of the process to look into, where a wrapper starts it");
-  command->add_option("--seconds", arguments->seconds, "stop the program after so long");
-  command->add_flag("--vanilla", arguments->vanilla, "every hook passes through");
+  CLI::Option* seconds =
+      command->add_option("--seconds", arguments->seconds, "stop the program after so long");
+  CLI::Option* vanilla =
+      command->add_flag("--vanilla", arguments->vanilla, "every hook passes through");
   CLI::Option* serve = command->add_option(
       "--serve", arguments->serve,
       "serve the game: unix:///PATH (a socket for this user only) or HOST:PORT (port 0: any free "
       "one)");
   CLI::Option* adapter =
       command->add_option("--adapter", arguments->adapter, "the game's adapter, a Lua file");
-  serve->needs(adapter);
+  serve->needs(adapter)->excludes(seconds)->excludes(vanilla);
   adapter->needs(serve);
   command
       ->add_option("--setting", arguments->settings,
@@ -133,7 +135,10 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
                    "of a served game: virtual (as fast as it goes) or real")
       ->capture_default_str()
       ->check(CLI::IsMember({"virtual", "real"}));
+  const size_t own_options = command->get_options().size();
   const ServeEnvironment server = AddServer(command);
+  const std::vector<CLI::Option*> options = command->get_options();
+  for (size_t i = own_options; i < options.size(); ++i) options[i]->needs(serve);
   command->callback([arguments, context, server] {
     const absl::Status status =
         arguments->serve.empty() ? Preload(*arguments, context) : ServeCommand(*arguments, server);

@@ -41,10 +41,10 @@ struct EvaluationOptions {
   std::shared_ptr<Policy> policy;  // null: `bot` below is the one evaluated (a cross table)
   EvaluationOpponent subject_bot;  // where policy is null
   std::vector<EvaluationOpponent> opponents;
-  uint32_t matches = 200;        // for each opponent, split evenly over the sides
-  uint32_t games = 2;            // worlds at once
-  uint64_t seed = 1000;          // of the first match; at least 1
-  uint64_t frames_max = 200000;  // of a match; longer ones are cut
+  uint32_t matches = 200;         // for each opponent, split evenly over the sides
+  uint32_t games = 2;             // worlds at once
+  uint64_t seed = 1000;           // of the first match; at least 1
+  uint64_t frames_max = 4000000;  // of a match; longer ones are cut
   uint32_t frame_skip = 0;
   bool greedy = false;  // the likeliest action in place of a sample
   std::function<void(const std::string& line)> progress;  // may be null

@@ -139,7 +139,10 @@ absl::Status World::NotPlayable(const Seat& seat) {
 
 std::vector<float> World::DefaultWeights() const {
   const std::vector<std::string>& terms = specs_->spec().terms;
-  std::vector<float> weights(terms.size(), options_.weights.empty() ? 1.0f : 0.0f);
+  const bool named = std::any_of(terms.begin(), terms.end(), [this](const std::string& term) {
+    return options_.weights.count(term) > 0;
+  });
+  std::vector<float> weights(terms.size(), named ? 0.0f : 1.0f);
   for (size_t i = 0; i < terms.size(); ++i) {
     const auto found = options_.weights.find(terms[i]);
     if (found != options_.weights.end()) weights[i] = static_cast<float>(found->second);

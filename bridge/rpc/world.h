@@ -59,7 +59,7 @@ struct WorldOptions {
   std::string name;
   uint64_t seed = 1;
   // Of reward terms in an agent's `reward`, where its client names none; terms that are not here
-  // weigh nothing, but where it is empty every term weighs 1.
+  // weigh nothing, but where it names none of the world's terms each weighs 1.
   std::map<std::string, double> weights;
   // Longest wait of a step for the other agents, of ResetWorld for their next steps.
   absl::Duration barrier_timeout = absl::Minutes(10);

@@ -7,8 +7,6 @@ client_test.py MIDLANE FIRST_CLIENT_CC [unittest arguments]
 
 import multiprocessing
 import os
-import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -275,8 +273,9 @@ class CommandTest(absltest.TestCase):
                             capture_output=True, text=True, timeout=60, check=True)
       self.assertIn("--tls-ca", done.stdout)
       self.fails("never overwritten", "keys", keys)
-      bridge = Bridge("serve", "null", "--listen", LISTEN, "--tls-ca", f"{keys}/ca.pem", "--tls-cert", f"{keys}/server.pem",
-                      "--tls-key", f"{keys}/server.key", listen="127.0.0.1:0")
+      bridge = Bridge("serve", "null", "--listen", LISTEN, "--tls-ca", f"{keys}/ca.pem",
+                      "--tls-cert", f"{keys}/server.pem", "--tls-key", f"{keys}/server.key",
+                      listen="127.0.0.1:0")
 
       def read(name):
         with open(os.path.join(keys, name), "rb") as file:

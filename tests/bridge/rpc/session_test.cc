@@ -270,6 +270,16 @@ TEST_F(SessionTest, TheServersWeightsHoldWhereTheClientNamesNone) {
   EXPECT_EQ(Float(a().Send(Act(1, {reward})), reward), -3) << "term one is 1, two weighs nothing";
 }
 
+TEST_F(SessionTest, WeightsOfOtherTermsLeaveEachAtOne) {
+  RegistryOptions options;
+  options.weights = {{"elsewhere", 7}};
+  Serve(1, options);
+  const wire::ActionObservationSpecs specs = Join(a(), Create(), {});
+  const uint64_t reward = IdOf(specs, "reward");
+  a().Send(StepWith({}));
+  EXPECT_EQ(Float(a().Send(Act(1, {reward})), reward), 3) << "term one is 1, two is 2";
+}
+
 TEST_F(SessionTest, WeightsAreTheAgentsOwn) {
   Serve(2);
   const std::string world = Create();
