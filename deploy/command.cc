@@ -92,6 +92,18 @@ std::string RunFolder(const std::string& run) {
   return absl::StrContains(run, '/') ? run : absl::StrCat("runs/", run);
 }
 
+absl::Status AddSettings(const std::vector<std::string>& assignments, Settings* settings) {
+  for (const std::string& assignment : assignments) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--setting ", assignment, ": write NAME=VALUE, like points_to_win=15"));
+    }
+    (*settings)[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ApplyOverrides(const std::string& file, const std::vector<std::string>& assignments,
                             Config* config) {
   if (!file.empty()) {

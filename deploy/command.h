@@ -63,6 +63,9 @@ std::string RunFolder(const std::string& run);
 absl::Status ApplyOverrides(const std::string& file, const std::vector<std::string>& assignments,
                             Config* config);
 
+// World settings of --setting NAME=VALUE, over `settings`.
+absl::Status AddSettings(const std::vector<std::string>& assignments, Settings* settings);
+
 // Parses the command line and runs what it names. The exit code.
 int RunCommandLine(CLI::App* app, CommandContext* context);
 

@@ -71,13 +71,8 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
   options->env.name = arguments->environment;
   options->env.seed = arguments->seed;
   options->settings = config.worker.settings;
-  for (const std::string& assignment : arguments->settings) {
-    const size_t equals = assignment.find('=');
-    if (equals == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--setting ", assignment, ": write NAME=VALUE, like points_to_win=15"));
-    }
-    options->settings[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  if (auto status = AddSettings(arguments->settings, &options->settings); !status.ok()) {
+    return status;
   }
   options->frame_skip = arguments->frame_skip ? arguments->frame_skip : config.worker.frame_skip;
   options->matches = arguments->games;

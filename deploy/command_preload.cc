@@ -75,14 +75,7 @@ absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironm
   game.executable = arguments.executable;
   game.adapter = arguments.adapter;
   game.virtual_clock = arguments.clock == "virtual";
-  for (const std::string& assignment : arguments.settings) {
-    const size_t equals = assignment.find('=');
-    if (equals == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--setting ", assignment, ": write NAME=DEFAULT, like frame_skip=4"));
-    }
-    game.settings[assignment.substr(0, equals)] = assignment.substr(equals + 1);
-  }
+  if (auto status = AddSettings(arguments.settings, &game.settings); !status.ok()) return status;
   const absl::StatusOr<GameDescription> description = DescribeCommand(game);
   if (!description.ok()) return description.status();
   RegisterEnvironment(description->name, [description = *description](const EnvOptions& options) {
@@ -127,14 +120,16 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
   serve->needs(adapter)->excludes(seconds)->excludes(vanilla);
   adapter->needs(serve);
   command
-      ->add_option("--setting", arguments->settings,
-                   "a setting that clients may give to a world, as NAME=DEFAULT (repeatable)")
+      ->add_option(
+          "--setting", arguments->settings,
+          "a setting that clients may give to a world, as NAME=VALUE, its default (repeatable)")
       ->needs(serve);
   command
       ->add_option("--clock", arguments->clock,
                    "of a served game: virtual (as fast as it goes) or real")
       ->capture_default_str()
-      ->check(CLI::IsMember({"virtual", "real"}));
+      ->check(CLI::IsMember({"virtual", "real"}))
+      ->needs(serve);
   const size_t own_options = command->get_options().size();
   const ServeEnvironment server = AddServer(command);
   const std::vector<CLI::Option*> options = command->get_options();

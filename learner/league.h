@@ -45,9 +45,8 @@ struct Tally {
 
   void Add(Match match);
   uint64_t matches() const { return won + lost + drawn + cut; }
-  // Of `recent`; a cut match is never won. 0 where there is none.
-  double recent_win_rate(
-      size_t matches_max = kRecentMax) const;  // over the last so many; 0 before the first
+  // Of the last matches_max at most; a cut match is never won. 0 where there is none.
+  double recent_win_rate(size_t matches_max = kRecentMax) const;
   double recent_metric(size_t index) const;
   double recent_frames() const;
   // Mean length of the last kLengthMax matches, in game frames; 0 before the first.

@@ -136,7 +136,7 @@ class PreloadRefusalTest(absltest.TestCase):
     self.assertIn("--adapter", self.refused("--serve", "unix:///tmp/x.sock", "--", CATCH))
     self.assertIn("there is no adapter /nowhere.lua", self.refused(
         "--serve", "unix:///tmp/x.sock", "--adapter", "/nowhere.lua", "--", CATCH))
-    self.assertIn("NAME=DEFAULT", self.refused(
+    self.assertIn("NAME=VALUE", self.refused(
         "--serve", "unix:///tmp/x.sock", "--adapter", ADAPTER, "--setting", "speed", "--", CATCH))
 
   def test_an_adapters_error_reaches_the_client(self):
