@@ -116,6 +116,7 @@ absl::Status ApplyOverrides(const std::string& file, const std::vector<std::stri
 }
 
 int RunCommandLine(CLI::App* app, CommandContext* context) {
+  app->set_version_flag("--version", "midlane " MIDLANE_VERSION);
   try {
     app->parse(context->argc, context->argv);
   } catch (const CLI::CallForHelp& help) {

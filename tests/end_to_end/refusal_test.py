@@ -40,6 +40,10 @@ class CommandLineTest(CliTest):
             self.assertEqual(shown.returncode, 0, shown.err)
             self.assertIn("midlane " + command, shown.out)
 
+    def test_version(self):
+        said = self.run_cli("--version")
+        self.assertEqual((said.returncode, said.out.split()[0]), (0, "midlane"), said.err)
+
     def test_eval_without_a_run(self):
         self.assert_refused(self.run_cli("eval", "runs/none"), "runs/none", "midlane train")
         self.assert_refused(self.run_cli("eval"), "name the run")
