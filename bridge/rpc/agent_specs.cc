@@ -81,29 +81,18 @@ wire::TensorSpec ProtoSpec(const TensorSpec& tensor) {
   return spec;
 }
 
-void WriteTensor(const TensorSpec& spec, const unsigned char* observation, wire::Tensor* tensor) {
-  const unsigned char* data = observation + spec.offset;
-  const int count = static_cast<int>(spec.elements());
-  for (const uint32_t extent : spec.shape) tensor->add_shape(static_cast<int32_t>(extent));
-  switch (spec.dtype) {
-    case MIDLANE_DTYPE_F32: {
-      auto* array = tensor->mutable_floats()->mutable_array();
-      array->Resize(count, 0);
-      std::memcpy(array->mutable_data(), data, count * sizeof(float));
-      break;
-    }
-    case MIDLANE_DTYPE_I32: {
-      auto* array = tensor->mutable_int32s()->mutable_array();
-      array->Resize(count, 0);
-      std::memcpy(array->mutable_data(), data, count * sizeof(int32_t));
-      break;
-    }
+wire::Tensor::PayloadCase Payload(midlane_dtype dtype) {
+  switch (dtype) {
+    case MIDLANE_DTYPE_F32:
+      return wire::Tensor::kFloats;
+    case MIDLANE_DTYPE_I32:
+      return wire::Tensor::kInt32S;
     case MIDLANE_DTYPE_U8:
-      tensor->mutable_uint8s()->set_array(data, count);
-      break;
+      return wire::Tensor::kUint8S;
     case MIDLANE_DTYPE_INVALID:
       break;
   }
+  return wire::Tensor::PAYLOAD_NOT_SET;
 }
 
 constexpr char kReserved[] =
@@ -133,7 +122,10 @@ absl::StatusOr<AgentSpecs> AgentSpecs::Make(const Spec& spec) {
                                                       1);
     (*specs.proto_.mutable_actions())[i + 1] = std::move(action);
   }
-  for (const TensorSpec& tensor : spec.tensors) specs.AddObservation(ProtoSpec(tensor));
+  for (const TensorSpec& tensor : spec.tensors) {
+    specs.AddObservation(ProtoSpec(tensor));
+    specs.shapes_.push_back(ShapeField(tensor.shape));
+  }
   specs.AddObservation(Scalar("reward", wire::FLOAT));
   wire::TensorSpec discount = Scalar("discount", wire::FLOAT);
   discount.mutable_min()->mutable_floats()->add_array(0);
@@ -152,15 +144,26 @@ absl::StatusOr<AgentSpecs> AgentSpecs::Make(const Spec& spec) {
   return specs;
 }
 
-absl::StatusOr<Requested> AgentSpecs::ParseRequested(
-    const google::protobuf::RepeatedField<uint64_t>& ids) const {
+absl::Status AgentSpecs::CheckRequestedId(uint64_t id) const {
+  if (id > 0 && id <= static_cast<uint64_t>(observations_)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("requested observation ", id,
+                   " does not exist: the ids of the join's specs are 1..", observations_));
+}
+
+absl::StatusOr<Requested> AgentSpecs::ParseRequested(const PlainStep& step) const {
   Requested requested;
-  for (const uint64_t id : ids) {
-    if (id == 0 || id > static_cast<uint64_t>(observations_)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("requested observation ", id,
-                       " does not exist: the ids of the join's specs are 1..", observations_));
-    }
+  for (const uint64_t id : step.requested) {
+    if (absl::Status status = CheckRequestedId(id); !status.ok()) return status;
+    requested.set(id - 1);
+  }
+  return requested;
+}
+
+absl::StatusOr<Requested> AgentSpecs::ParseRequested(const wire::StepRequest& step) const {
+  Requested requested;
+  for (const uint64_t id : step.requested_observations()) {
+    if (absl::Status status = CheckRequestedId(id); !status.ok()) return status;
     requested.set(id - 1);
   }
   return requested;
@@ -182,17 +185,49 @@ void AgentSpecs::DefaultActions(const unsigned char* observation, int32_t* actio
   }
 }
 
-absl::Status AgentSpecs::ParseActions(const google::protobuf::Map<uint64_t, wire::Tensor>& given,
-                                      const unsigned char* observation, int32_t* actions) const {
+absl::Status AgentSpecs::CheckActionId(uint64_t id) const {
+  if (id > 0 && id <= spec_.heads.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "action ", id, " does not exist: the ids of the join's specs are 1..", spec_.heads.size()));
+}
+
+absl::Status AgentSpecs::TakeChoice(const PlainStep::Action& action,
+                                    const unsigned char* observation, int32_t* actions) const {
+  if (absl::Status status = CheckActionId(action.id); !status.ok()) return status;
+  const HeadSpec& head = spec_.heads[action.id - 1];
+  if (action.choice < 0 || static_cast<uint32_t>(action.choice) >= head.choices) {
+    return absl::InvalidArgumentError(absl::StrCat("action '", head.name, "' (id ", action.id,
+                                                   ") is ", action.choice, ": give 0..",
+                                                   head.choices - 1));
+  }
+  if (head.mask_tensor >= 0) {
+    const TensorSpec& mask = spec_.tensors[head.mask_tensor];
+    if (!observation[mask.offset + action.choice]) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "action '", head.name, "' (id ", action.id, ") is ", action.choice,
+          ", which is masked now: observation '", mask.name, "' says which choices are allowed"));
+    }
+  }
+  actions[action.id - 1] = action.choice;
+  return absl::OkStatus();
+}
+
+absl::Status AgentSpecs::ParseActions(const PlainStep& step, const unsigned char* observation,
+                                      int32_t* actions) const {
   int32_t parsed[MIDLANE_HEADS_MAX];
   DefaultActions(observation, parsed);
-  for (const auto& [id, tensor] : given) {
-    if (id == 0 || id > spec_.heads.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("action ", id,
-                                                     " does not exist: the ids of the join's specs "
-                                                     "are 1..",
-                                                     spec_.heads.size()));
-    }
+  for (const PlainStep::Action& action : step.actions) {
+    if (absl::Status status = TakeChoice(action, observation, parsed); !status.ok()) return status;
+  }
+  std::memcpy(actions, parsed, spec_.heads.size() * sizeof(int32_t));
+  return absl::OkStatus();
+}
+
+absl::Status AgentSpecs::ParseActions(const wire::StepRequest& step,
+                                      const unsigned char* observation, int32_t* actions) const {
+  PlainStep plain;
+  for (const auto& [id, tensor] : step.actions()) {
+    if (absl::Status status = CheckActionId(id); !status.ok()) return status;
     const HeadSpec& head = spec_.heads[id - 1];
     if (tensor.payload_case() != wire::Tensor::kInt32S) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -203,65 +238,57 @@ absl::Status AgentSpecs::ParseActions(const google::protobuf::Map<uint64_t, wire
           "action '", head.name, "' (id ", id, ") has ", tensor.int32s().array_size(),
           " elements and ", tensor.shape_size(), " dimensions: give a scalar (one, and none)"));
     }
-    const int32_t choice = tensor.int32s().array(0);
-    if (choice < 0 || static_cast<uint32_t>(choice) >= head.choices) {
-      return absl::InvalidArgumentError(absl::StrCat("action '", head.name, "' (id ", id, ") is ",
-                                                     choice, ": give 0..", head.choices - 1));
-    }
-    if (head.mask_tensor >= 0) {
-      const TensorSpec& mask = spec_.tensors[head.mask_tensor];
-      if (!observation[mask.offset + choice]) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "action '", head.name, "' (id ", id, ") is ", choice,
-            ", which is masked now: observation '", mask.name, "' says which choices are allowed"));
-      }
-    }
-    parsed[id - 1] = choice;
+    plain.actions.push_back({id, tensor.int32s().array(0)});
   }
-  std::memcpy(actions, parsed, spec_.heads.size() * sizeof(int32_t));
-  return absl::OkStatus();
+  return ParseActions(plain, observation, actions);
 }
 
-void AgentSpecs::WriteObservation(int index, const ObservedTimestep& timestep,
-                                  wire::Tensor* tensor) const {
+TensorBytes AgentSpecs::Observation(int index, const ObservedTimestep& timestep,
+                                    const Scalars& scalars) const {
+  using wire::Tensor;
+  const AgentView& view = timestep.view;
+  const uint64_t id = static_cast<uint64_t>(index) + 1;
+  const auto scalar = [id](Tensor::PayloadCase payload, const void* element) {
+    return TensorBytes{id, payload, element, 1, {}};
+  };
   const int tensors = static_cast<int>(spec_.tensors.size());
-  if (index < tensors) return WriteTensor(spec_.tensors[index], timestep.view.observation, tensor);
+  if (index < tensors) {
+    const TensorSpec& tensor = spec_.tensors[index];
+    return {id, Payload(tensor.dtype), view.observation + tensor.offset,
+            static_cast<int>(tensor.elements()), shapes_[index]};
+  }
   index -= tensors;
-  if (index == 0) {
-    float reward = 0;
-    for (size_t i = 0; i < spec_.terms.size(); ++i) {
-      reward += timestep.weights[i] * timestep.view.rewards[i];
-    }
-    return tensor->mutable_floats()->add_array(reward);
-  }
-  if (index == 1) {
-    return tensor->mutable_floats()->add_array(timestep.state == wire::TERMINATED ? 0.0f : 1.0f);
-  }
+  if (index == 0) return scalar(Tensor::kFloats, &scalars.reward);
+  if (index == 1) return scalar(Tensor::kFloats, &scalars.discount);
   index -= 2;
   const int terms = static_cast<int>(spec_.terms.size());
-  if (index < terms) return tensor->mutable_floats()->add_array(timestep.view.rewards[index]);
+  if (index < terms) return scalar(Tensor::kFloats, view.rewards + index);
   index -= terms;
   const int metrics = static_cast<int>(spec_.metrics.size());
-  if (index < metrics) return tensor->mutable_floats()->add_array(timestep.view.metrics[index]);
+  if (index < metrics) return scalar(Tensor::kFloats, view.metrics + index);
   switch (index - metrics) {
     case 0:
-      return tensor->mutable_uint64s()->add_array(timestep.view.observed_frame);
+      return scalar(Tensor::kUint64S, &view.observed_frame);
     case 1:
-      return tensor->mutable_uint64s()->add_array(timestep.view.effect_frame);
+      return scalar(Tensor::kUint64S, &view.effect_frame);
     case 2:
-      return tensor->mutable_uint32s()->add_array(timestep.view.episode);
+      return scalar(Tensor::kUint32S, &view.episode);
     default:
-      return tensor->mutable_uint32s()->add_array(timestep.view.flags);
+      return scalar(Tensor::kUint32S, &view.flags);
   }
 }
 
 void AgentSpecs::WriteStep(const ObservedTimestep& timestep, const Requested& requested,
-                           wire::StepResponse* response) const {
-  response->set_state(timestep.state);
-  auto& observations = *response->mutable_observations();
-  for (int index = 0; index < observations_; ++index) {
-    if (requested[index]) WriteObservation(index, timestep, &observations[index + 1]);
+                           std::string* response) const {
+  Scalars scalars{0.0f, timestep.state == wire::TERMINATED ? 0.0f : 1.0f};
+  for (size_t i = 0; i < spec_.terms.size(); ++i) {
+    scalars.reward += timestep.weights[i] * timestep.view.rewards[i];
   }
+  absl::InlinedVector<TensorBytes, 32> observations;
+  for (int index = 0; index < observations_; ++index) {
+    if (requested[index]) observations.push_back(Observation(index, timestep, scalars));
+  }
+  WriteStepResponse(timestep.state, observations, response);
 }
 
 }  // namespace midlane::rpc

@@ -16,11 +16,13 @@
 
 #include <bitset>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bridge/env.h"
+#include "bridge/rpc/step_codec.h"
 #include "bridge/rpc/tensors.h"
 #include "bridge/spec.h"
 
@@ -47,30 +49,44 @@ class AgentSpecs {
   const Spec& spec() const { return spec_; }
   const wire::ActionObservationSpecs& proto() const { return proto_; }
 
-  absl::StatusOr<Requested> ParseRequested(
-      const google::protobuf::RepeatedField<uint64_t>& ids) const;
+  absl::StatusOr<Requested> ParseRequested(const wire::StepRequest& step) const;
+  absl::StatusOr<Requested> ParseRequested(const PlainStep& step) const;
 
   // Fills `actions` (Spec::heads.size()); heads left out take the first choice that the masks of
   // `observation` allow. Nothing is written on an error.
-  absl::Status ParseActions(const google::protobuf::Map<uint64_t, wire::Tensor>& given,
-                            const unsigned char* observation, int32_t* actions) const;
+  absl::Status ParseActions(const wire::StepRequest& step, const unsigned char* observation,
+                            int32_t* actions) const;
+  absl::Status ParseActions(const PlainStep& step, const unsigned char* observation,
+                            int32_t* actions) const;
 
   // What ParseActions makes of no actions.
   void DefaultActions(const unsigned char* observation, int32_t* actions) const;
 
-  // Adds the requested observations to `response`.
+  // Replaces `response` by the serialised EnvironmentResponse of a step, with the requested
+  // observations.
   void WriteStep(const ObservedTimestep& timestep, const Requested& requested,
-                 wire::StepResponse* response) const;
+                 std::string* response) const;
 
  private:
   explicit AgentSpecs(const Spec& spec) : spec_(spec) {}
-  void WriteObservation(int index, const ObservedTimestep& timestep, wire::Tensor* tensor) const;
+  // Elements that are nowhere in the environment's memory.
+  struct Scalars {
+    float reward;
+    float discount;
+  };
+  TensorBytes Observation(int index, const ObservedTimestep& timestep,
+                          const Scalars& scalars) const;
+  absl::Status TakeChoice(const PlainStep::Action& action, const unsigned char* observation,
+                          int32_t* actions) const;
+  absl::Status CheckActionId(uint64_t id) const;
+  absl::Status CheckRequestedId(uint64_t id) const;
   void AddObservation(wire::TensorSpec spec);
   int32_t FirstAllowed(int head, const unsigned char* observation) const;
 
   Spec spec_;
   wire::ActionObservationSpecs proto_;
   int observations_ = 0;
+  std::vector<std::string> shapes_;  // of Spec::tensors, as they are serialised
 };
 
 }  // namespace midlane::rpc

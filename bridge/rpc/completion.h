@@ -5,6 +5,8 @@
 #ifndef MIDLANE_BRIDGE_RPC_COMPLETION_H_
 #define MIDLANE_BRIDGE_RPC_COMPLETION_H_
 
+#include <string>
+
 #include "absl/container/inlined_vector.h"
 
 namespace midlane::rpc {
@@ -12,6 +14,10 @@ namespace midlane::rpc {
 class Completion {
  public:
   virtual void Done() = 0;
+
+  // Where a step succeeded its EnvironmentResponse is here, serialised, and not in the response
+  // object; else this is empty. Written before Done.
+  std::string step;
 
  protected:
   ~Completion() = default;

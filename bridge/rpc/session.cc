@@ -31,6 +31,7 @@ Session::Place Session::place() {
 
 void Session::HandleBytes(std::string_view bytes, wire::EnvironmentRequest* request,
                           wire::EnvironmentResponse* response, Completion* completion) {
+  if (PlainStep step; ReadPlainStep(bytes, &step)) return Step(step, response, completion);
   google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()),
                                                static_cast<int>(bytes.size()));
   input.SetRecursionLimit(kNestingMax);
@@ -45,17 +46,20 @@ void Session::HandleBytes(std::string_view bytes, wire::EnvironmentRequest* requ
   Handle(*request, response, completion);
 }
 
+template <typename Request>
+void Session::Step(const Request& request, wire::EnvironmentResponse* response,
+                   Completion* completion) {
+  const Place place = this->place();
+  if (place.world) return place.world->Step(place.ticket, request, response, completion);
+  SetError(NotJoined("Step"), response);
+  completion->Done();
+}
+
 void Session::Handle(const wire::EnvironmentRequest& request, wire::EnvironmentResponse* response,
                      Completion* completion) {
   switch (request.payload_case()) {
-    case wire::EnvironmentRequest::kStep: {
-      const Place place = this->place();
-      if (place.world) {
-        return place.world->Step(place.ticket, request.step(), response, completion);
-      }
-      SetError(NotJoined("Step"), response);
-      break;
-    }
+    case wire::EnvironmentRequest::kStep:
+      return Step(request.step(), response, completion);
     case wire::EnvironmentRequest::kReset: {
       const Place place = this->place();
       if (place.world) {

@@ -32,6 +32,7 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  // The answer is in `response`, or where a step succeeded in completion->step.
   void Handle(const wire::EnvironmentRequest& request, wire::EnvironmentResponse* response,
               Completion* completion);
 
@@ -50,6 +51,8 @@ class Session {
   };
 
   Place place();
+  template <typename Request>
+  void Step(const Request& request, wire::EnvironmentResponse* response, Completion* completion);
   void Join(const wire::JoinWorldRequest& request, wire::EnvironmentResponse* response);
   void ResetWorld(const wire::ResetWorldRequest& request, wire::EnvironmentResponse* response,
                   Completion* completion);

@@ -265,28 +265,38 @@ void World::Leave(Ticket ticket, const char* how) {
   TryFinishWorldReset(&finished);
 }
 
-void World::Step(Ticket ticket, const wire::StepRequest& request,
-                 wire::EnvironmentResponse* response, Completion* completion) {
+template <typename Request>
+void World::BeginStep(Ticket ticket, const Request& request, wire::EnvironmentResponse* response,
+                      Completion* completion) {
   Finished finished;
   absl::MutexLock lock(&mu_);
   if (!destroyed_.ok()) return Fail(destroyed_, response, completion, &finished);
   if (SeatOf(ticket) == nullptr) return Fail(Left(), response, completion, &finished);
   Seat& seat = *SeatOf(ticket);
   const int index = static_cast<int>(&seat - seats_.data());
-  const absl::StatusOr<Requested> requested =
-      specs_->ParseRequested(request.requested_observations());
+  const absl::StatusOr<Requested> requested = specs_->ParseRequested(request);
   if (!requested.ok()) return Fail(requested.status(), response, completion, &finished);
   if (!seat.playable && !seat.interrupted) {
     return Fail(NotPlayable(seat), response, completion, &finished);
   }
   if (seat.state == wire::RUNNING && !seat.interrupted) {
     const absl::Status status =
-        specs_->ParseActions(request.actions(), env_->agent(index).observation, seat.actions);
+        specs_->ParseActions(request, env_->agent(index).observation, seat.actions);
     if (!status.ok()) return Fail(status, response, completion, &finished);
   }
   seat.step = Pending{response, completion, *requested};
   if (seats_.size() > 1) seat.step->deadline = absl::Now() + options_.barrier_timeout;
   Advance(&finished);
+}
+
+void World::Step(Ticket ticket, const wire::StepRequest& request,
+                 wire::EnvironmentResponse* response, Completion* completion) {
+  BeginStep(ticket, request, response, completion);
+}
+
+void World::Step(Ticket ticket, const PlainStep& request, wire::EnvironmentResponse* response,
+                 Completion* completion) {
+  BeginStep(ticket, request, response, completion);
 }
 
 void World::Reset(Ticket ticket, const wire::ResetRequest& request,
@@ -609,7 +619,7 @@ void World::Answer(Seat* seat, const AgentView& view, wire::EnvironmentStateType
                    Finished* finished) {
   seat->state = state;
   specs_->WriteStep({state, view, seat->weights.data()}, seat->step->requested,
-                    seat->step->response->mutable_step());
+                    &seat->step->completion->step);
   finished->Add(seat->step->completion);
   seat->step.reset();
 }

@@ -89,7 +89,10 @@ class World {
   // and "`how`" ("left", "vanished").
   void Leave(Ticket ticket, const char* how);
 
+  // The answer goes to completion->step, an error to `response`.
   void Step(Ticket ticket, const wire::StepRequest& request, wire::EnvironmentResponse* response,
+            Completion* completion);
+  void Step(Ticket ticket, const PlainStep& request, wire::EnvironmentResponse* response,
             Completion* completion);
   void Reset(Ticket ticket, const wire::ResetRequest& request, wire::EnvironmentResponse* response,
              Completion* completion);
@@ -152,6 +155,10 @@ class World {
   void Run(std::function<void(absl::Status)> started);
   absl::Status Start();
   absl::Status RestartEnv(const Settings& settings);
+
+  template <typename Request>
+  void BeginStep(Ticket ticket, const Request& request, wire::EnvironmentResponse* response,
+                 Completion* completion);
 
   // All below: with mu_ held.
   void Advance(Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

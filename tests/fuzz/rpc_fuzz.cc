@@ -4,8 +4,10 @@
 // every world must end.
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "bridge/make_env.h"
 #include "bridge/rpc/session.h"
+#include "bridge/rpc/step_codec.h"
 #include "tests/bridge/rpc/requests.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -62,6 +65,29 @@ std::vector<std::string> midlane::FuzzSeeds() {
   return {alone, both};
 }
 
+namespace {
+
+// What is read as a plain step must be one to protobuf too, with the same contents.
+void CheckPlainStep(std::string_view bytes) {
+  midlane::rpc::PlainStep plain;
+  if (!midlane::rpc::ReadPlainStep(bytes, &plain)) return;
+  wire::EnvironmentRequest request;
+  bool same = request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+              request.has_step() && request.step().actions().size() == plain.actions.size() &&
+              std::equal(plain.requested.begin(), plain.requested.end(),
+                         request.step().requested_observations().begin(),
+                         request.step().requested_observations().end());
+  for (const auto& action : plain.actions) {
+    const auto found = request.step().actions().find(action.id);
+    same = same && found != request.step().actions().end() && found->second.shape_size() == 0 &&
+           found->second.int32s().array_size() == 1 &&
+           found->second.int32s().array(0) == action.choice;
+  }
+  if (!same) std::abort();
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   midlane::rpc::QuietParsing();
   midlane::rpc::RegistryOptions options;
@@ -94,6 +120,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       sessions[client] =
           std::make_unique<Session>(&registry, client, absl::StrCat("client ", client));
     }
+    CheckPlainStep({reinterpret_cast<const char*>(data + 3), length});
     calls[client] = std::make_unique<Call>();
     sessions[client]->HandleBytes({reinterpret_cast<const char*>(data + 3), length},
                                   &calls[client]->request, &calls[client]->response,

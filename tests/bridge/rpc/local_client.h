@@ -20,10 +20,14 @@ class Call final : public Completion {
  public:
   explicit Call(wire::EnvironmentRequest request) : request_(std::move(request)) {}
 
-  void Done() override { done_.Notify(); }
+  void Done() override {
+    if (!step.empty() && !response_.ParseFromString(step)) ADD_FAILURE() << "no response";
+    done_.Notify();
+  }
   bool done() { return done_.HasBeenNotified(); }
   bool WaitFor(absl::Duration timeout) { return done_.WaitForNotificationWithTimeout(timeout); }
   const wire::EnvironmentRequest& request() const { return request_; }
+  wire::EnvironmentRequest* scratch() { return &scratch_; }
   wire::EnvironmentResponse* response() { return &response_; }
 
   // The answer, within 10 s.
@@ -33,7 +37,7 @@ class Call final : public Completion {
   }
 
  private:
-  wire::EnvironmentRequest request_;
+  wire::EnvironmentRequest request_, scratch_;
   wire::EnvironmentResponse response_;
   absl::Notification done_;
 };
@@ -45,7 +49,8 @@ class LocalClient {
 
   std::shared_ptr<Call> Begin(wire::EnvironmentRequest request) {
     auto call = std::make_shared<Call>(std::move(request));
-    session_.Handle(call->request(), call->response(), call.get());
+    session_.HandleBytes(call->request().SerializeAsString(), call->scratch(), call->response(),
+                         call.get());
     return call;
   }
 
