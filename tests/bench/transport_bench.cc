@@ -4,8 +4,8 @@
 // included) and
 //   ships them by credit; this process receives, parses and checks them and grants the credit
 //   back. Primitive: zero-copy ZeroMQ PUSH to PULL of frames of the same sizes between the same two
-//   processes, nothing looked at, out of as many buffers as the path has in flight (a buffer that is
-//   sent over and over would stay in the cache, which no chunk does). Expected cost beside the
+//   processes, nothing looked at, out of as many buffers as the path has in flight (a buffer that
+//   is sent over and over would stay in the cache, which no chunk does). Expected cost beside the
 //   primitive: two XXH3 passes.
 // weights_fanout: a notice goes out, eight worker processes fetch one 32 MB version through the
 //   machine's cache and touch every page. Primitive: one 32 MB transfer over a loopback TCP socket,
