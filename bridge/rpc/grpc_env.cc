@@ -63,7 +63,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(bool tls) 
   return grpc::SslCredentials(options);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name) {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name, int generation) {
   const size_t end = name.find("://");
   const std::string scheme = name.substr(0, end), rest = name.substr(end + 3);
   const absl::StatusOr<Address> address =
@@ -73,8 +73,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name) 
   if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  // A connection of its own, so that worlds do not queue behind one another.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // The worlds of a process share gRPC's connection to a server, so that messages that are under
+  // way together share system calls (half as many timesteps again as with a connection each).
+  // Channels share it where their arguments are equal.
+  arguments.SetInt("midlane.generation", generation);
   return grpc::CreateCustomChannel(address->Target(), *credentials, arguments);
 }
 
@@ -195,8 +197,9 @@ class GrpcEnv final : public Env {
     ++restarts_;
     DestroyWorld();
     failure_ = absl::OkStatus();
-    // A channel that failed waits before it tries again; a fresh one does not.
-    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options_.name);
+    // A connection that failed waits before it tries again; a fresh one does not.
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel =
+        Connect(options_.name, static_cast<int>(restarts_));
     if (!channel.ok()) return Broken(channel.status());
     channel_ = *std::move(channel);
     stub_ = wire::Environment::NewStub(channel_);
@@ -418,7 +421,7 @@ absl::StatusOr<std::unique_ptr<Env>> MakeGrpcEnv(const EnvOptions& options) {
     if (!made.ok()) return made.status();
     doorbell = *std::move(made);
   }
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options.name);
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options.name, 0);
   if (!channel.ok()) return channel.status();
   auto env = std::make_unique<GrpcEnv>(options, std::move(doorbell), *std::move(channel));
   const absl::Status status = env->Start();
