@@ -91,6 +91,17 @@ void ChunkAccounts::Gone(uint64_t worker, bool orderly) {
   ++workers_lost_;
 }
 
+void ChunkAccounts::Ended() {
+  dropped(Drop::kUnsent) += held_;
+  held_ = 0;
+  for (auto& [id, entry] : workers_) {
+    Worker& worker = entry.worker;
+    if (worker.gone) continue;
+    worker.unsent = std::max(worker.unsent, worker.produced - worker.next);
+    worker.gone = true;
+  }
+}
+
 ChunkAccounts::Totals ChunkAccounts::totals() const {
   Totals totals;
   std::array<uint64_t, static_cast<size_t>(Drop::kCount)> dropped = dropped_;

@@ -24,10 +24,10 @@ enum class Drop : uint32_t {
   kStale = 0,      // older than staleness_max versions on arrival
   kDuplicate,      // trained on before
   kInvalid,        // refused by the parser
-  kUnsent,         // left in a worker at its orderly end
+  kUnsent,         // left in a worker at its orderly end, or untrained at the learner's
   kLostWorker,     // under way when its worker died
   kLostTransport,  // missing between two that arrived
-  kLostLearner,    // received and not yet trained on when the learner died, or sent meanwhile
+  kLostLearner,    // received and not yet trained on when the learner was killed, or sent meanwhile
   kCount,
 };
 const char* DropName(Drop reason);
@@ -69,6 +69,8 @@ class ChunkAccounts {
   void Dropped(Drop reason, uint64_t chunks);  // held ones
   // The worker left (orderly: after Heard with its last counts) or has been silent for long.
   void Gone(uint64_t worker, bool orderly);
+  // The learner ends as it was told to: what is held or under way is trained by nobody (kUnsent).
+  void Ended();
 
   Totals totals() const;
   uint64_t held() const { return held_; }

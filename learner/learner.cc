@@ -457,8 +457,11 @@ class PpoLearner final : public Learner {
     TakeCheckpointResult(/*wait=*/true);
     std::error_code ignored;
     std::filesystem::remove(AddressPath(), ignored);
-    // After an error the engine's state is not to be trusted: the last checkpoint stands.
-    if (status.ok()) status = Write(State());
+    if (status.ok()) {
+      // After an error the engine's state is not to be trusted: the last checkpoint stands.
+      receiver_->Ended();
+      status = Write(State());
+    }
     Note(log_->Stop(Metrics(), reason));
     return status;
   }

@@ -284,6 +284,11 @@ WorkerTotals Receiver::workers() const {
   return totals;
 }
 
+void Receiver::Ended() {
+  absl::MutexLock lock(&mutex_);
+  accounts_.Ended();
+}
+
 ChunkAccounts::Totals Receiver::accounts() const {
   absl::MutexLock lock(&mutex_);
   return accounts_.totals();

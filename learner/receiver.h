@@ -86,6 +86,8 @@ class Receiver {
 
   std::vector<MatchReport> TakeMatches();
   WorkerTotals workers() const;
+  // Once stopped, at the learner's orderly end: what was not trained on is left behind.
+  void Ended();
   ChunkAccounts::Totals accounts() const;
   // For a checkpoint.
   ChunkAccounts::State accounts_state() const;

@@ -80,6 +80,28 @@ TEST(ChunkAccountsTest, AnOrderlyEndLeavesChunksUnsent) {
   ExpectBalanced(accounts);
 }
 
+TEST(ChunkAccountsTest, ALearnersOrderlyEndLosesNothing) {
+  ChunkAccounts before;
+  before.Arrived(7, 0, 1, 0, 0);
+  before.Arrived(7, 1, 1, 0, 1);
+  before.Heard(7, 4);
+  before.Trained(1);
+  before.Ended();
+  EXPECT_EQ(Of(before, Drop::kUnsent), 3u) << "one was held, two were under way";
+  EXPECT_EQ(before.totals().in_flight, 0u);
+  ExpectBalanced(before);
+
+  ChunkAccounts after;
+  after.Restore(before.state());
+  EXPECT_EQ(Of(after, Drop::kUnsent), 3u);
+  EXPECT_EQ(Of(after, Drop::kLostLearner), 0u);
+  EXPECT_EQ(Of(after, Drop::kLostWorker), 0u);
+  after.Arrived(7, 5, 1, 0, 5);  // a worker that outlived the learner: what it sent meanwhile
+  EXPECT_EQ(Of(after, Drop::kLostLearner), 3u);
+  EXPECT_EQ(Of(after, Drop::kUnsent), 1u);
+  ExpectBalanced(after);
+}
+
 TEST(ChunkAccountsTest, ARestartedLearnerCountsWhatItLost) {
   ChunkAccounts before;
   before.Arrived(7, 0, 1, 0, 0);
