@@ -18,8 +18,6 @@
 namespace midlane {
 namespace {
 
-// A match that crashes its game more often than this, in a row, ends the evaluation.
-constexpr uint32_t kCrashesOfAMatchMax = 3;
 constexpr uint32_t kGamesMax = 1024;
 constexpr double kZ95 = 1.959964;
 
@@ -72,7 +70,8 @@ struct World {
   Settings settings;
   std::vector<Player> players;  // of each agent
   XXH3_state_t hash;
-  bool begun = false;  // the match's first timestep was seen
+  bool begun = false;    // the match's first timestep was seen
+  bool watched = false;  // and told to EvaluationOptions::watch
   uint64_t first_frame = 0;
   uint64_t frames = 0;
   uint32_t crashes = 0;  // of this match, in a row
@@ -110,9 +109,11 @@ class Evaluation {
   absl::Status Survive(World* world, const absl::Status& failure);
 
   absl::Status Act();
+  void Watch(World* world);
   void Finish(World* world, int outcome);
   void Summarise(OpponentScore* score) const;
   AgentView SubjectView(World* world, bool* swapped) const;
+  std::vector<float> SubjectMetrics(World* world) const;
   void HashTimestep(World* world);
 
   EvaluationOptions options_;
@@ -285,7 +286,7 @@ absl::Status Evaluation::Begin(World* world) {
   }
   const Match& match = *world->match;
   world->settings = SettingsOf(match);
-  world->begun = false;
+  world->begun = world->watched = false;
   world->frames = 0;
   XXH3_64bits_reset(&world->hash);
   for (size_t agent = 0; agent < world->players.size(); ++agent) {
@@ -337,7 +338,12 @@ absl::Status Evaluation::Observe(World* world) {
   }
   world->frames = subject.observed_frame - world->first_frame;
   HashTimestep(world);
+  Watch(world);
   if (subject.match_over()) {
+    if (subject.truncated()) {
+      Finish(world, Outcome::CUT);
+      return absl::OkStatus();
+    }
     // A slot of another side knows the same match: who of two has not won there has lost here.
     const bool won = subject.metrics[swapped && lost_ >= 0 ? lost_ : won_] > 0.5f;
     const bool lost = lost_ < 0 ? !won : subject.metrics[swapped ? won_ : lost_] > 0.5f;
@@ -434,24 +440,41 @@ absl::Status Evaluation::Advance(World* world) {
   return world->env->Step();
 }
 
+std::vector<float> Evaluation::SubjectMetrics(World* world) const {
+  bool swapped;
+  const AgentView view = SubjectView(world, &swapped);
+  std::vector<float> metrics(view.metrics, view.metrics + spec_.metrics.size());
+  if (!swapped) return metrics;
+  for (const auto& [a, b] : {std::pair{"won", "lost"}, {"points_for", "points_against"}}) {
+    const int first = spec_.FindMetric(a);
+    const int second = spec_.FindMetric(b);
+    if (first >= 0 && second >= 0) std::swap(metrics[first], metrics[second]);
+  }
+  return metrics;
+}
+
+void Evaluation::Watch(World* world) {
+  if (!options_.watch) return;
+  const Match& match = *world->match;
+  MatchRecord& record = result_.opponents[match.opponent].matches[match.index];
+  std::vector<float> metrics = SubjectMetrics(world);
+  if (world->watched && metrics == record.metrics) return;
+  world->watched = true;
+  record.metrics = std::move(metrics);
+  record.frames = world->frames;
+  options_.watch(record);
+}
+
 void Evaluation::Finish(World* world, int outcome) {
   const Match& match = *world->match;
   OpponentScore& score = result_.opponents[match.opponent];
   MatchRecord& record = score.matches[match.index];
-  bool swapped;
-  const AgentView view = SubjectView(world, &swapped);
   record.outcome = outcome;
-  record.metrics.assign(view.metrics, view.metrics + spec_.metrics.size());
-  if (swapped) {
-    for (const auto& [a, b] : {std::pair{"won", "lost"}, {"points_for", "points_against"}}) {
-      const int first = spec_.FindMetric(a);
-      const int second = spec_.FindMetric(b);
-      if (first >= 0 && second >= 0) std::swap(record.metrics[first], record.metrics[second]);
-    }
-  }
+  record.metrics = SubjectMetrics(world);
   record.frames = world->frames;
   record.hash = XXH3_64bits_digest(&world->hash);
   world->match.reset();
+  if (options_.watch) options_.watch(record);
 
   score.won += outcome == Outcome::WON;
   score.lost += outcome == Outcome::LOST;
@@ -475,7 +498,7 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
     return failure;
   }
   ++result_.opponents[world->match->opponent].crashes;
-  if (++world->crashes > kCrashesOfAMatchMax) {
+  if (++world->crashes > options_.crashes_max) {
     return absl::Status(failure.code(),
                         absl::StrCat("the match with seed ", world->match->seed, " ended ",
                                      world->crashes, " times in a row with: ", failure.message()));

@@ -1,9 +1,10 @@
 // Evaluate: plays matches of one agent's policy against scripted bots or another policy and counts.
 //
 // Fairness: every opponent is met equally often from both sides, with match seeds base, base + 1,
-//   ... that are the same for every policy evaluated and for both sides; a match that the frame
-//   limit cut is counted as cut, never as won; quick matches are not favoured (every started match
-//   is finished or cut).
+//   ... that are the same for every policy evaluated and for both sides; quick matches are not
+//   favoured (every started match is finished or cut).
+// Cut: a match that the frame limit ended, or that the world ended TRUNCATED, is counted as cut,
+//   whatever its metrics say: never as won, lost or drawn. Training counts likewise (worker.cc).
 // Determinism: a match's actions are sampled from its seed and side alone, so with a backend whose
 //   rows do not depend on their batch (the native one) a seed reproduces the match in any process,
 //   whatever runs beside it.
@@ -35,6 +36,15 @@ struct EvaluationOpponent {
   std::shared_ptr<Policy> policy;  // loaded; where bot is empty
 };
 
+struct MatchRecord {
+  uint64_t seed = 0;
+  int side = 0;                // agent index of the evaluated side
+  int outcome = 0;             // v1::MatchResult::Outcome
+  std::vector<float> metrics;  // Spec::metrics of the evaluated side, at the match's end
+  uint64_t frames = 0;         // of the game, from the first timestep to the last
+  uint64_t hash = 0;           // XXH3 of every observation and action of the match
+};
+
 struct EvaluationOptions {
   EnvOptions env;
   Settings settings;
@@ -46,17 +56,12 @@ struct EvaluationOptions {
   uint64_t seed = 1000;           // of the first match; at least 1
   uint64_t frames_max = 4000000;  // of a match; longer ones are cut
   uint32_t frame_skip = 0;
-  bool greedy = false;  // the likeliest action in place of a sample
+  bool greedy = false;       // the likeliest action in place of a sample
+  uint32_t crashes_max = 3;  // of one match, in a row; one more ends the evaluation
   std::function<void(const std::string& line)> progress;  // may be null
-};
-
-struct MatchRecord {
-  uint64_t seed = 0;
-  int side = 0;                // agent index of the evaluated side
-  int outcome = 0;             // v1::MatchResult::Outcome
-  std::vector<float> metrics;  // Spec::metrics of the evaluated side, at the match's end
-  uint64_t frames = 0;         // of the game, from the first timestep to the last
-  uint64_t hash = 0;           // XXH3 of every observation and action of the match
+  // Called with a match's record so far at its first timestep, where a metric has changed since,
+  // and at its end; the outcome is INVALID until then. May be null.
+  std::function<void(const MatchRecord& record)> watch;
 };
 
 struct OpponentScore {

@@ -33,6 +33,7 @@ class DuelRules final : public LocalRules {
     if (fresh) {
       noise_ = Random(IntegerSetting(settings, "seed"), 99);
       length_ = IntegerSetting(settings, "length");
+      truncates_ = settings.at("ending") == "truncated";
       episodes_left_ = 3;
       points_[0] = points_[1] = 0;
       bots_[0] = settings.at("left");
@@ -52,7 +53,7 @@ class DuelRules final : public LocalRules {
     }
     uint32_t flags = 0;
     if (step_ == length_) {
-      flags = MIDLANE_SLOT_TERMINATED;
+      flags = truncates_ ? MIDLANE_SLOT_TRUNCATED : MIDLANE_SLOT_TERMINATED;
       if (--episodes_left_ == 0) flags |= MIDLANE_SLOT_MATCH_OVER;
     }
     Post(slots, flags);
@@ -84,6 +85,7 @@ class DuelRules final : public LocalRules {
   Spec spec_;
   Random noise_;
   uint64_t length_ = 5, step_ = 0, episodes_left_ = 3, frames_ = 0;
+  bool truncates_ = false;
   int points_[2] = {};
   std::string bots_[2];
 };
@@ -151,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Env>> MakeDuel(const EnvOptions& options) {
       {"left_strength", SettingKind::kText, "", ""},
       {"right_strength", SettingKind::kText, "", ""},
       {"length", SettingKind::kInteger, "5", "timesteps of an episode"},
+      {"ending", SettingKind::kText, "terminated", "", {"terminated", "truncated"}},
       {"frame_skip", SettingKind::kInteger, "2", ""},
       {"seed", SettingKind::kInteger, "0", ""},
   };
@@ -308,6 +311,34 @@ TEST_F(EvaluateTest, CutMatchesAreNeverWon) {
     EXPECT_EQ(match.frames, 100u);
     EXPECT_GT(match.metrics[2], 0);  // it led when it was cut
   }
+}
+
+TEST_F(EvaluateTest, AMatchThatTheWorldTruncatesIsCut) {
+  options_.opponents = {Bot("zero"), Bot("two")};
+  options_.settings["ending"] = "truncated";
+  for (const OpponentScore& score : Run().opponents) {
+    EXPECT_EQ(score.cut, 20u) << score.opponent;
+    EXPECT_EQ(score.won + score.lost + score.drawn, 0u) << score.opponent;
+  }
+}
+
+TEST_F(EvaluateTest, AWatcherIsToldEveryScore) {
+  std::vector<float> points;
+  std::vector<int> outcomes;
+  options_.opponents = {Bot("two")};
+  options_.matches = 1;
+  options_.watch = [&](const MatchRecord& match) {
+    EXPECT_EQ(match.seed, 500u);
+    points.push_back(match.metrics[3]);  // the bot's, one a timestep
+    outcomes.push_back(match.outcome);
+  };
+  Run();
+  ASSERT_EQ(points.size(), 17u);  // the first timestep, 15 more, the end
+  EXPECT_EQ(points[0], 0);
+  EXPECT_EQ(points[14], 14);
+  EXPECT_EQ(points[16], 15);
+  EXPECT_EQ(outcomes[15], Outcome::INVALID);
+  EXPECT_EQ(outcomes[16], Outcome::LOST);
 }
 
 TEST_F(EvaluateTest, AMatchAfterACutOneBeginsAfresh) {
