@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "deploy/files.h"
 #include "deploy/nearest.h"
 
@@ -117,6 +118,13 @@ absl::Status ApplyOverrides(const std::string& file, const std::vector<std::stri
 
 int RunCommandLine(CLI::App* app, CommandContext* context) {
   app->set_version_flag("--version", "midlane " MIDLANE_VERSION);
+  // Examples as this user would type them.
+  const std::string called = absl::StrCat("  ", context->program(), " ");
+  std::vector<CLI::App*> apps = app->get_subcommands([](CLI::App*) { return true; });
+  apps.push_back(app);
+  for (CLI::App* each : apps) {
+    each->footer(absl::StrReplaceAll(each->get_footer(), {{"  midlane ", called}}));
+  }
   try {
     app->parse(context->argc, context->argv);
   } catch (const CLI::CallForHelp& help) {
@@ -132,7 +140,8 @@ int RunCommandLine(CLI::App* app, CommandContext* context) {
     fprintf(stderr, "midlane: %s%s\n",
             unknown_command ? absl::StrCat(command, " is no command").c_str() : error.what(),
             HintFor(*app, context->argc, context->argv).c_str());
-    fprintf(stderr, "See: midlane %s%s--help\n", known ? command.c_str() : "", known ? " " : "");
+    fprintf(stderr, "See: %s %s%s--help\n", context->program().c_str(),
+            known ? command.c_str() : "", known ? " " : "");
     return kExitUsage;
   }
   return context->exit_code;

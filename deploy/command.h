@@ -31,6 +31,8 @@ struct CommandContext {
   int argc = 0;
   char** argv = nullptr;
   int exit_code = 0;
+  // How the user called this program: what a hint must begin with to be typed as it stands.
+  std::string program() const { return argc > 0 ? argv[0] : "midlane"; }
   // Makes a policy by libtorch; null in the program that has none (midlane), which then hands over
   // to midlane-torch.
   std::function<absl::StatusOr<std::unique_ptr<Policy>>(const NetworkShape&,

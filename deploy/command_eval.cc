@@ -11,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "bridge/description.h"
 #include "bridge/make_env.h"
 #include "deploy/contestant.h"
 #include "deploy/evaluation_report.h"
@@ -47,34 +46,16 @@ struct EvalArguments {
   bool quiet = false;
 };
 
-// The scripted bots of an environment's description; none where it has no description.
-std::vector<std::string> BotsOf(const std::string& environment) {
-  const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
-  return description.ok() ? description->bots : std::vector<std::string>();
-}
-
 // Fills what the arguments leave to the agent's own configuration.
 absl::Status FillFromConfig(const std::string& config_text, EvalArguments* arguments,
                             EvaluationOptions* options) {
-  Config config;
-  if (!config_text.empty()) {
-    if (auto status = ParseConfig(config_text, "the checkpoint's configuration", &config);
-        !status.ok()) {
-      return status;
-    }
-  }
-  if (arguments->environment.empty()) arguments->environment = config.run.environment;
-  if (arguments->environment.empty()) {
-    return absl::InvalidArgumentError("name an environment with --env");
-  }
-  options->env = config.worker.env;
-  options->env.name = arguments->environment;
-  options->env.seed = arguments->seed;
-  options->settings = config.worker.settings;
-  if (auto status = AddSettings(arguments->settings, &options->settings); !status.ok()) {
+  if (auto status =
+          FillFromTraining(config_text, arguments->settings, &arguments->environment, options);
+      !status.ok()) {
     return status;
   }
-  options->frame_skip = arguments->frame_skip ? arguments->frame_skip : config.worker.frame_skip;
+  options->env.seed = arguments->seed;
+  if (arguments->frame_skip > 0) options->frame_skip = arguments->frame_skip;
   options->matches = arguments->games;
   options->games = arguments->parallel
                        ? arguments->parallel
@@ -101,7 +82,8 @@ absl::StatusOr<Contestant> LoadSubject(const EvalArguments& arguments,
   }
   if (arguments.run.empty()) {
     return absl::InvalidArgumentError(
-        "name the run to evaluate, like: midlane eval blobby (or --policy random with --env)");
+        absl::StrCat("name the run to evaluate, like: ", context.program(),
+                     " eval blobby (or --policy random with --env)"));
   }
   return LoadAgent(arguments.run, arguments.policy, context);
 }

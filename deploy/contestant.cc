@@ -6,6 +6,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "bridge/description.h"
+#include "bridge/make_env.h"
 #include "deploy/files.h"
 #include "learner/inspect.h"
 
@@ -17,8 +19,8 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   const std::string path =
       absl::EndsWith(parts.first, ".mdl") ? parts.first : RunFolder(parts.first);
   if (!FileExists(path)) {
-    return absl::NotFoundError(absl::StrCat(
-        path, " is not there: name a run that was trained (midlane train ENVIRONMENT --run NAME)"));
+    return absl::NotFoundError(absl::StrCat(path, " is not there: name a run that was trained (",
+                                            context.program(), " train ENVIRONMENT --run NAME)"));
   }
   auto contents = LoadCheckpointWeights(path);
   if (!contents.ok()) return contents.status();
@@ -49,6 +51,32 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   agent.timesteps = contents->timesteps;
   agent.seconds = contents->seconds;
   return agent;
+}
+
+std::vector<std::string> BotsOf(const std::string& environment) {
+  const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
+  return description.ok() ? description->bots : std::vector<std::string>();
+}
+
+absl::Status FillFromTraining(const std::string& config_text,
+                              const std::vector<std::string>& assignments, std::string* environment,
+                              EvaluationOptions* options) {
+  Config config;
+  if (!config_text.empty()) {
+    if (auto status = ParseConfig(config_text, "the checkpoint's configuration", &config);
+        !status.ok()) {
+      return status;
+    }
+  }
+  if (environment->empty()) *environment = config.run.environment;
+  if (environment->empty()) {
+    return absl::InvalidArgumentError("name an environment with --env");
+  }
+  options->env = config.worker.env;
+  options->env.name = *environment;
+  options->settings = config.worker.settings;
+  options->frame_skip = config.worker.frame_skip;
+  return AddSettings(assignments, &options->settings);
 }
 
 absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,

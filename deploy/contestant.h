@@ -1,6 +1,6 @@
 // Contestant: somebody who can play evaluation matches: a scripted bot or a trained agent.
 //
-// Thread-safety: a value and a function; a contestant's policy is one thread's.
+// Thread-safety: a value and functions; a contestant's policy is one thread's.
 // Errors: NotFound (no such run), those of LoadCheckpointWeights, with the file.
 #ifndef MIDLANE_DEPLOY_CONTESTANT_H_
 #define MIDLANE_DEPLOY_CONTESTANT_H_
@@ -28,6 +28,16 @@ struct Contestant {
 // of its pool.
 absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
                                      const CommandContext& context);
+
+// The scripted bots of an environment's description; none where it has no description.
+std::vector<std::string> BotsOf(const std::string& environment);
+
+// Fills the world, its settings and frame_skip as the agent was trained, from its checkpoint's
+// `config_text` (may be empty), with --setting `assignments` over them. `environment` is filled
+// where it is empty; InvalidArgument where the configuration names none either.
+absl::Status FillFromTraining(const std::string& config_text,
+                              const std::vector<std::string>& assignments, std::string* environment,
+                              EvaluationOptions* options);
 
 // "hyp014" or "hyp014:5": a bot; anything with a slash: an agent.
 absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,

@@ -8,6 +8,7 @@
 #include "deploy/command_preload.h"
 #include "deploy/command_rollout.h"
 #include "deploy/command_train.h"
+#include "deploy/command_watch.h"
 #include "deploy/remote.h"
 
 namespace {
@@ -32,12 +33,14 @@ int main(int argc, char** argv) {
       "Begin with:\n"
       "  midlane doctor                    is everything here that it needs?\n"
       "  midlane train blobby              train until Ctrl-C; the same command goes on\n"
-      "  midlane eval blobby               how good is the agent, against whom?");
+      "  midlane eval blobby               how good is the agent, against whom?\n"
+      "  midlane watch blobby              see it play, in the game's own window");
   app.require_subcommand(1);
   midlane::RegisterRemoteEnvs();
   midlane::CommandContext context{argc, argv, 0, nullptr};
   midlane::AddTrainCommand(&app, &context);
   midlane::AddEvalCommand(&app, &context);
+  midlane::AddWatchCommand(&app, &context);
   midlane::AddPreloadCommand(&app, &context);
   midlane::AddDoctorCommand(&app, &context);
   midlane::AddRemoteCommands(&app, &context);
