@@ -137,20 +137,52 @@ absl::Status CheckDeterminism(const EvalArguments& arguments, const CommandConte
   return absl::OkStatus();
 }
 
-absl::Status Cross(const Spec& spec, const std::vector<Contestant>& contestants,
+// Everybody who plays, the evaluated one first; a policy is one thread's.
+using Team = std::vector<Contestant>;
+
+absl::StatusOr<Team> LoadTeam(const EvalArguments& arguments, const CommandContext& context,
+                              const Spec& spec) {
+  auto subject = LoadSubject(arguments, context);
+  if (!subject.ok()) return subject.status();
+  if (arguments.policy == "random") {
+    std::shared_ptr<Policy> random = MakeRandomPolicy(MakeNetworkShape(spec, NetworkConfig()));
+    subject->player.policy = std::move(random);
+  }
+  Team team = {*std::move(subject)};
+  for (const std::string& name : arguments.opponents) {
+    auto opponent = LoadContestant(name, arguments.policy, context);
+    if (!opponent.ok()) return opponent.status();
+    team.push_back(std::move(*opponent));
+  }
+  if (arguments.opponents.empty()) {
+    Contestant nobody;
+    nobody.player.name = "(alone)";
+    team.push_back(std::move(nobody));
+  }
+  return team;
+}
+
+// `row` of each team against those behind it.
+absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t row,
+                                         const EvaluationOptions& base) {
+  std::vector<EvaluationOptions> threads;
+  for (const Team& team : teams) {
+    EvaluationOptions& options = threads.emplace_back(base);
+    SetSubject(team[row], &options);
+    for (size_t i = row + 1; i < team.size(); ++i) options.opponents.push_back(team[i].player);
+  }
+  return EvaluateOnCores(std::move(threads), AvailableCpus());
+}
+
+absl::Status Cross(const Spec& spec, const std::vector<Team>& teams,
                    const EvaluationOptions& base) {
+  const Team& contestants = teams.front();
   const size_t count = contestants.size();
   std::vector<std::vector<double>> rates(count, std::vector<double>(count, -1));
   std::vector<std::string> names;
   for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
-  for (size_t row = 0; row < count; ++row) {
-    EvaluationOptions options = base;
-    SetSubject(contestants[row], &options);
-    for (size_t column = row + 1; column < count; ++column) {
-      options.opponents.push_back(contestants[column].player);
-    }
-    if (options.opponents.empty()) break;
-    const auto result = Evaluate(options);
+  for (size_t row = 0; row + 1 < count; ++row) {
+    const auto result = PlayRow(teams, row, base);
     if (!result.ok()) return result.status();
     for (size_t column = row + 1; column < count; ++column) {
       const SideSummary both = Summarise(spec, result->opponents[column - row - 1], -1);
@@ -186,26 +218,14 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (auto status = WriteFileAtomically(arguments.json, ""); !status.ok()) return status;
   }
   FILE* const text_out = arguments.json == "-" ? stderr : stdout;
-  if (arguments.policy == "random") {
-    std::shared_ptr<Policy> random = MakeRandomPolicy(MakeNetworkShape(*spec, NetworkConfig()));
-    subject->player.policy = std::move(random);
+  std::vector<Team> teams;
+  for (size_t core = 0; core < AvailableCpus().size(); ++core) {
+    auto team = LoadTeam(arguments, *context, *spec);
+    if (!team.ok()) return team.status();
+    teams.push_back(*std::move(team));
   }
-  std::vector<Contestant> contestants = {*subject};
-  for (const std::string& name : arguments.opponents) {
-    auto opponent = LoadContestant(name, arguments.policy, *context);
-    if (!opponent.ok()) return opponent.status();
-    contestants.push_back(std::move(*opponent));
-  }
-  if (alone) {
-    Contestant nobody;
-    nobody.player.name = "(alone)";
-    contestants.push_back(std::move(nobody));
-  }
-  if (arguments.cross) return Cross(*spec, contestants, options);
+  if (arguments.cross) return Cross(*spec, teams, options);
 
-  SetSubject(contestants.front(), &options);
-  for (size_t i = 1; i < contestants.size(); ++i)
-    options.opponents.push_back(contestants[i].player);
   if (!arguments.quiet && isatty(2)) {
     options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
   }
@@ -218,7 +238,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",
           arguments.environment.c_str(), arguments.games, (unsigned long long)arguments.seed);
   fflush(text_out);
-  const auto result = Evaluate(options);
+  const auto result = PlayRow(teams, 0, options);
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
   fputs(EvaluationTable(*spec, *result).c_str(), text_out);

@@ -1,13 +1,19 @@
 #include "rollout/evaluate.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <deque>
 #include <optional>
+#include <thread>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "rollout/experience.pb.h"
 #include "rollout/sampler.h"
@@ -30,6 +36,10 @@ class LatencyHistogram {
     const double bucket = std::log2(std::max(us, kLowestUs) / kLowestUs) * kBucketsPerDouble;
     ++counts_[std::min<size_t>(static_cast<size_t>(bucket), counts_.size() - 1)];
     ++total_;
+  }
+  void Add(const LatencyHistogram& other) {
+    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+    total_ += other.total_;
   }
   // The middle of the bucket in which `quantile` of all lie; 0 where there are none.
   double Quantile(double quantile) const {
@@ -88,11 +98,25 @@ struct Batch {
   std::vector<float> values;
 };
 
+// What the threads of an evaluation share.
+struct Shared {
+  std::atomic<bool> failed{false};  // one of them: the others need not go on
+  absl::Mutex mu;
+  bool scheduled ABSL_GUARDED_BY(mu) = false;
+  std::deque<Match> schedule ABSL_GUARDED_BY(mu);
+  EvaluationResult result ABSL_GUARDED_BY(mu);
+  absl::Time last_progress ABSL_GUARDED_BY(mu) = absl::InfinitePast();
+};
+
+// One thread's worlds.
 class Evaluation {
  public:
-  explicit Evaluation(EvaluationOptions options) : options_(std::move(options)) {}
+  // `games` of the evaluation's, numbered from `first_game`.
+  Evaluation(EvaluationOptions options, Shared* shared, uint32_t first_game, uint32_t games)
+      : options_(std::move(options)), shared_(shared), first_game_(first_game), games_(games) {}
 
-  absl::StatusOr<EvaluationResult> Run();
+  absl::Status Run();
+  const LatencyHistogram& latency() const { return latency_; }
 
  private:
   absl::Status Prepare();
@@ -111,24 +135,24 @@ class Evaluation {
   absl::Status Act();
   void Watch(World* world);
   void Finish(World* world, int outcome);
-  void Summarise(OpponentScore* score) const;
+  bool TakeMatch(World* world);
   AgentView SubjectView(World* world, bool* swapped) const;
   std::vector<float> SubjectMetrics(World* world) const;
   void HashTimestep(World* world);
 
   EvaluationOptions options_;
+  Shared* const shared_;
+  const uint32_t first_game_;
+  const uint32_t games_;
   std::shared_ptr<Doorbell> doorbell_;
   std::optional<EnvironmentInfo> info_;  // nothing where the environment cannot be described
   Spec spec_;
   int won_ = -1;
   int lost_ = -1;
   std::vector<World> worlds_;
-  std::deque<Match> schedule_;
   std::vector<World*> acting_;  // observed, waiting for actions
   std::vector<Batch> batches_;
   LatencyHistogram latency_;
-  EvaluationResult result_;
-  absl::Time last_progress_ = absl::InfinitePast();
 };
 
 bool Evaluation::Takes(const std::string& setting) const {
@@ -175,17 +199,6 @@ absl::Status Evaluation::CheckOpponent(const EvaluationOpponent& opponent) const
 }
 
 absl::Status Evaluation::Prepare() {
-  if (options_.games < 1 || options_.games > kGamesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("an evaluation runs 1 to ", kGamesMax,
-                                                   " games at once, not ", options_.games));
-  }
-  if (options_.matches < 1 || options_.opponents.empty()) {
-    return absl::InvalidArgumentError("give at least one opponent and one match");
-  }
-  if (options_.seed == 0) {
-    return absl::InvalidArgumentError(
-        "match seed 0 means a random match to some environments; give a seed of 1 or more");
-  }
   doorbell_ = options_.env.doorbell;
   if (doorbell_ == nullptr) {
     auto doorbell = Doorbell::Create();
@@ -195,12 +208,11 @@ absl::Status Evaluation::Prepare() {
   auto info = DescribeEnvironment(options_.env.name);
   if (info.ok() && !info->settings.empty()) info_ = *std::move(info);
 
-  const size_t matches = size_t{options_.matches} * options_.opponents.size();
-  worlds_.resize(std::min<size_t>(options_.games, matches));
+  worlds_.resize(games_);
   for (size_t i = 0; i < worlds_.size(); ++i) {
     EnvOptions env = options_.env;
     env.doorbell = doorbell_;
-    if (!env.work_dir.empty()) absl::StrAppend(&env.work_dir, "/", i);
+    if (!env.work_dir.empty()) absl::StrAppend(&env.work_dir, "/", first_game_ + i);
     auto made = MakeEnv(env);
     if (!made.ok()) return made.status();
     worlds_[i].env = *std::move(made);
@@ -231,16 +243,19 @@ absl::Status Evaluation::Prepare() {
 
 // By opponent and side, so that a world seldom has to change who plays.
 void Evaluation::Schedule() {
+  absl::MutexLock lock(&shared_->mu);
+  if (std::exchange(shared_->scheduled, true)) return;
+  EvaluationResult& result = shared_->result;
   const auto sides = static_cast<uint32_t>(spec_.agents.size());
-  result_.opponents.resize(options_.opponents.size());
+  result.opponents.resize(options_.opponents.size());
   for (size_t o = 0; o < options_.opponents.size(); ++o) {
-    result_.opponents[o].opponent = options_.opponents[o].name;
-    result_.opponents[o].matches.resize(options_.matches);
+    result.opponents[o].opponent = options_.opponents[o].name;
+    result.opponents[o].matches.resize(options_.matches);
     for (uint32_t side = 0; side < sides; ++side) {
       for (uint32_t m = side; m < options_.matches; m += sides) {
         const uint64_t seed = options_.seed + m / sides;
-        schedule_.push_back({o, m, static_cast<int>(side), seed});
-        MatchRecord& record = result_.opponents[o].matches[m];
+        shared_->schedule.push_back({o, m, static_cast<int>(side), seed});
+        MatchRecord& record = result.opponents[o].matches[m];
         record.seed = seed;
         record.side = static_cast<int>(side);
       }
@@ -278,12 +293,17 @@ Settings Evaluation::SettingsOf(const Match& match) const {
   return settings;
 }
 
+bool Evaluation::TakeMatch(World* world) {
+  if (world->match.has_value()) return true;
+  absl::MutexLock lock(&shared_->mu);
+  if (shared_->schedule.empty()) return false;
+  world->match = shared_->schedule.front();
+  shared_->schedule.pop_front();
+  world->crashes = 0;
+  return true;
+}
+
 absl::Status Evaluation::Begin(World* world) {
-  if (!world->match.has_value()) {
-    world->match = schedule_.front();
-    schedule_.pop_front();
-    world->crashes = 0;
-  }
   const Match& match = *world->match;
   world->settings = SettingsOf(match);
   world->begun = world->watched = false;
@@ -456,7 +476,8 @@ std::vector<float> Evaluation::SubjectMetrics(World* world) const {
 void Evaluation::Watch(World* world) {
   if (!options_.watch) return;
   const Match& match = *world->match;
-  MatchRecord& record = result_.opponents[match.opponent].matches[match.index];
+  absl::MutexLock lock(&shared_->mu);
+  MatchRecord& record = shared_->result.opponents[match.opponent].matches[match.index];
   std::vector<float> metrics = SubjectMetrics(world);
   if (world->watched && metrics == record.metrics) return;
   world->watched = true;
@@ -467,7 +488,8 @@ void Evaluation::Watch(World* world) {
 
 void Evaluation::Finish(World* world, int outcome) {
   const Match& match = *world->match;
-  OpponentScore& score = result_.opponents[match.opponent];
+  absl::MutexLock lock(&shared_->mu);
+  OpponentScore& score = shared_->result.opponents[match.opponent];
   MatchRecord& record = score.matches[match.index];
   record.outcome = outcome;
   record.metrics = SubjectMetrics(world);
@@ -483,8 +505,8 @@ void Evaluation::Finish(World* world, int outcome) {
   const uint64_t played = score.won + score.lost + score.drawn + score.cut;
   const absl::Time now = absl::Now();
   if (options_.progress &&
-      (played == options_.matches || now - last_progress_ > absl::Seconds(1))) {
-    last_progress_ = now;
+      (played == options_.matches || now - shared_->last_progress > absl::Seconds(1))) {
+    shared_->last_progress = now;
     options_.progress(absl::StrCat(score.opponent, ": ", played, " of ", options_.matches,
                                    " matches, ", score.won, " won, ", score.lost, " lost",
                                    score.drawn > 0 ? absl::StrCat(", ", score.drawn, " drawn") : "",
@@ -497,7 +519,8 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
       !absl::IsInternal(failure)) {
     return failure;
   }
-  ++result_.opponents[world->match->opponent].crashes;
+  absl::MutexLock lock(&shared_->mu);
+  ++shared_->result.opponents[world->match->opponent].crashes;
   if (++world->crashes > options_.crashes_max) {
     return absl::Status(failure.code(),
                         absl::StrCat("the match with seed ", world->match->seed, " ended ",
@@ -511,19 +534,19 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
   return world->env->Restart();
 }
 
-void Evaluation::Summarise(OpponentScore* score) const {
+void Summarise(OpponentScore* score) {
   const uint64_t played = score->won + score->lost + score->drawn + score->cut;
   score->win_rate = played > 0 ? static_cast<double>(score->won) / static_cast<double>(played) : 0;
   WilsonInterval(score->won, played, kZ95, &score->wilson_low, &score->wilson_high);
 }
 
-absl::StatusOr<EvaluationResult> Evaluation::Run() {
+absl::Status Evaluation::Run() {
   if (auto status = Prepare(); !status.ok()) return status;
   Schedule();
 
   // A world that has to begin (or to play its match again) has no timestep on its way.
   const auto begin = [&](World* world) -> absl::Status {
-    while (world->match.has_value() || !schedule_.empty()) {
+    while (TakeMatch(world)) {
       const absl::Status begun = Begin(world);
       if (begun.ok()) return begun;
       if (auto status = Survive(world, begun); !status.ok()) return status;
@@ -538,7 +561,7 @@ absl::StatusOr<EvaluationResult> Evaluation::Run() {
     return std::any_of(worlds_.begin(), worlds_.end(),
                        [](const World& world) { return world.match.has_value(); });
   };
-  while (playing()) {
+  while (playing() && !shared_->failed.load(std::memory_order_relaxed)) {
     const uint32_t seen = doorbell_->rings();
     bool any = false;
     acting_.clear();
@@ -567,16 +590,78 @@ absl::StatusOr<EvaluationResult> Evaluation::Run() {
       if (auto status = begin(world); !status.ok()) return status;
     }
   }
-  for (OpponentScore& score : result_.opponents) Summarise(&score);
-  result_.decision_us_p50 = latency_.Quantile(0.5);
-  result_.decision_us_p99 = latency_.Quantile(0.99);
-  return std::move(result_);
+  return absl::OkStatus();
+}
+
+absl::Status CheckOptions(const EvaluationOptions& options) {
+  if (options.games < 1 || options.games > kGamesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an evaluation runs 1 to ", kGamesMax, " games at once, not ", options.games));
+  }
+  if (options.matches < 1 || options.opponents.empty()) {
+    return absl::InvalidArgumentError("give at least one opponent and one match");
+  }
+  if (options.seed == 0) {
+    return absl::InvalidArgumentError(
+        "match seed 0 means a random match to some environments; give a seed of 1 or more");
+  }
+  return absl::OkStatus();
+}
+
+// For the calling thread, and for the games that it starts.
+void PinTo(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  sched_setaffinity(0, sizeof set, &set);
 }
 
 }  // namespace
 
 absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options) {
-  return Evaluation(std::move(options)).Run();
+  std::vector<EvaluationOptions> one;
+  one.push_back(std::move(options));
+  return EvaluateOnCores(std::move(one), {});
+}
+
+absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> threads,
+                                                 const std::vector<int>& cpus) {
+  const EvaluationOptions& options = threads.front();
+  if (auto status = CheckOptions(options); !status.ok()) return status;
+  const auto matches = uint64_t{options.matches} * options.opponents.size();
+  const auto games = static_cast<uint32_t>(std::min<uint64_t>(options.games, matches));
+  const auto count = std::min<uint32_t>(static_cast<uint32_t>(threads.size()), games);
+  Shared shared;
+  std::vector<std::unique_ptr<Evaluation>> evaluations;
+  for (uint32_t i = 0, first = 0; i < count; ++i) {
+    const uint32_t share = games / count + (i < games % count ? 1 : 0);
+    evaluations.push_back(
+        std::make_unique<Evaluation>(std::move(threads[i]), &shared, first, share));
+    first += share;
+  }
+  std::vector<absl::Status> statuses(count);
+  const auto run = [&](uint32_t i) {
+    if (i < cpus.size()) PinTo(cpus[i]);
+    statuses[i] = evaluations[i]->Run();
+    if (!statuses[i].ok()) shared.failed.store(true);
+  };
+  if (count == 1 && cpus.empty()) {
+    run(0);
+  } else {
+    std::vector<std::thread> running;
+    for (uint32_t i = 0; i < count; ++i) running.emplace_back(run, i);
+    for (std::thread& thread : running) thread.join();
+  }
+  LatencyHistogram latency;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!statuses[i].ok()) return statuses[i];
+    latency.Add(evaluations[i]->latency());
+  }
+  absl::MutexLock lock(&shared.mu);
+  for (OpponentScore& score : shared.result.opponents) Summarise(&score);
+  shared.result.decision_us_p50 = latency.Quantile(0.5);
+  shared.result.decision_us_p99 = latency.Quantile(0.99);
+  return std::move(shared.result);
 }
 
 void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high) {

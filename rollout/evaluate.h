@@ -11,7 +11,7 @@
 // Settings: those of `env` and `settings`, and of each match: `seed`, who plays each side
 //   (docs/adapter_api.md), `frame_skip` where it is given, and `episode` = match where the
 //   environment has that choice.
-// Thread-safety: one thread.
+// Thread-safety: Evaluate is one thread; EvaluateOnCores starts a thread a core and joins them.
 // Errors: InvalidArgument (options, a policy made for another environment, an unknown bot). A game
 //   that dies is restarted and its match played again, a few times; then its error is answered.
 #ifndef MIDLANE_ROLLOUT_EVALUATE_H_
@@ -78,6 +78,14 @@ struct EvaluationResult {
 };
 
 absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options);
+
+// The same on several cores: a thread for each element of `threads`, bound with its games to the
+// core of that index in `cpus` (where there is one), all taking matches from one schedule. The
+// elements are equal but for their policies, which belong to one thread each; `games` is the sum.
+// `progress` and `watch` are called by one thread at a time.
+// REQUIRES: `threads` is not empty.
+absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> threads,
+                                                 const std::vector<int>& cpus);
 
 // Wilson score interval (Wilson 1927) for `won` of `played`; z = 1.959964 is 95 %.
 void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high);
