@@ -94,6 +94,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     fputs(FormatConfig(*config).c_str(), stdout);
     return absl::OkStatus();
   }
+  if (auto status = CheckScriptedBots(*config); !status.ok()) return status;
 
   const bool resumed = FileExists(absl::StrCat(run_dir, "/checkpoint.mdl"));
   if (auto status = MakeFolder(run_dir); !status.ok()) return status;
@@ -132,14 +133,14 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     if (!launcher.trained() && !before.ok()) unlink(saved.c_str());
     return status;
   }
-  std::string again = absl::StrCat("midlane train ", arguments.environment);
+  std::string again = absl::StrCat(context->program(), " train ", arguments.environment);
   if (!arguments.run.empty()) absl::StrAppend(&again, " --run ", arguments.run);
   if (launcher.interrupted()) {
     printf("resume with: %s\n", again.c_str());
   } else {
     if (config->learner.timesteps_max > 0) absl::StrAppend(&again, " --timesteps 0");
-    printf("go on with: %s --seconds %.0f\nevaluate with: midlane eval %s\n", again.c_str(),
-           std::max(60.0, 2 * last.seconds), run_dir.c_str());
+    printf("go on with: %s --seconds %.0f\nevaluate with: %s eval %s\n", again.c_str(),
+           std::max(60.0, 2 * last.seconds), context->program().c_str(), run_dir.c_str());
   }
   return absl::OkStatus();
 }
@@ -161,8 +162,10 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
       ->add_option("environment", arguments->environment,
                    "a folder of envs/, or null (measures the loop), or probe")
       ->required();
-  command->add_option("--run", arguments->run,
-                      "name of the run: its files go to runs/NAME/ (default: the environment's)");
+  command->add_option(
+      "--run", arguments->run,
+      "name of the run, whose files go to runs/NAME/, or with a slash that folder itself "
+      "(default: the environment's name)");
   command->add_option("--config", arguments->config, "a TOML file over the environment's defaults");
   command
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")

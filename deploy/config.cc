@@ -431,6 +431,22 @@ absl::Status ValidateConfig(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckScriptedBots(const Config& config) {
+  const std::string& environment = config.run.environment;
+  if (absl::StrContains(environment, "://")) return absl::OkStatus();
+  const auto info = DescribeEnvironment(environment);
+  if (!info.ok()) return info.status();
+  for (const ScriptedOpponent& opponent : config.learner.league.scripted) {
+    if (std::find(info->bots.begin(), info->bots.end(), opponent.bot) != info->bots.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "league.scripted names '", opponent.bot, "', environment '", environment, "' ",
+        info->bots.empty()
+            ? std::string("has no scripted bots: leave league.scripted empty")
+            : absl::StrCat("has no such bot: name one of ", absl::StrJoin(info->bots, ", "))));
+  }
+  return absl::OkStatus();
+}
+
 std::string FormatConfig(const Config& config) {
   Config copy = config;
   const std::vector<ConfigField> fields = ConfigFields(&copy);

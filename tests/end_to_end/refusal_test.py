@@ -35,10 +35,17 @@ class CommandLineTest(CliTest):
                          printed.out)
 
     def test_help_of_every_command(self):
-        for command in ["train", "eval", "preload", "doctor", "rollout", "learn"]:
+        for command in ["train", "eval", "watch", "preload", "doctor", "rollout", "learn"]:
             shown = self.run_cli(command, "--help")
             self.assertEqual(shown.returncode, 0, shown.err)
             self.assertIn("midlane " + command, shown.out)
+
+    def test_unknown_bots(self):
+        self.assert_refused(self.run_cli("train", "blobby", "--set", 'league.scripted=["nobody:0"]'),
+                            "league.scripted", "nobody", "reduced")
+        self.assert_refused(self.run_cli("train", "minetest", "--set", 'league.scripted=["reduced"]'),
+                            "league.scripted", "reduced", "no scripted bots")
+        self.assertFalse((self.folder / "runs").exists(), "a refused command wrote something")
 
     def test_version(self):
         said = self.run_cli("--version")

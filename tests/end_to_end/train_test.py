@@ -2,7 +2,7 @@
 import signal
 import unittest
 
-from cli import CliTest, accounting, kill, processes_of
+from cli import MIDLANE, CliTest, accounting, kill, processes_of
 
 # Small and quick: iterations of a fraction of a second.
 QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1"]
@@ -36,7 +36,7 @@ class TrainTest(CliTest):
         train.send_signal(signal.SIGINT)
         self.finish(train)
         self.assertEqual(train.returncode, 0, train.out + train.err)
-        self.assertIn("resume with: midlane train null --run a", train.out)
+        self.assertIn(f"resume with: {MIDLANE} train null --run a", train.out)
         self.assertTrue((self.folder / "runs/a/checkpoint.mdl").exists())
         self.assertEqual(processes_of(self.folder), {})
 
