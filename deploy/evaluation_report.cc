@@ -39,12 +39,11 @@ std::string SideName(const Spec& spec, int side) {
 }
 
 std::string Row(const std::string& opponent, const std::string& side, const SideSummary& summary) {
-  std::string record = absl::StrCat(summary.won, "-", summary.lost);
-  if (summary.drawn > 0) absl::StrAppend(&record, "-", summary.drawn);
-  return absl::StrFormat("%-16s %-6s %9s  %5.1f %%  %5.1f-%5.1f %%  %5.1f : %-5.1f %8.0f s %5d\n",
-                         opponent, side, record, 100 * summary.win_rate, 100 * summary.wilson_low,
-                         100 * summary.wilson_high, summary.points_for, summary.points_against,
-                         summary.game_seconds, summary.cut);
+  return absl::StrFormat(
+      "%-16s %-6s %5d %5d %5d %5d   %5.1f %%  %5.1f-%5.1f %%  %5.1f : %-5.1f %8.0f s\n", opponent,
+      side, summary.won, summary.lost, summary.drawn, summary.cut, 100 * summary.win_rate,
+      100 * summary.wilson_low, 100 * summary.wilson_high, summary.points_for,
+      summary.points_against, summary.game_seconds);
 }
 
 Json SummaryJson(const SideSummary& summary) {
@@ -95,12 +94,13 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
 }
 
 std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
-  std::string out =
-      absl::StrFormat("%-16s %-6s %9s  %7s  %13s  %-13s %10s %5s\n", "opponent", "side", "W-L",
-                      "won", "95 % interval", "   points", "mean length", "cut");
-  uint64_t crashes = 0;
+  std::string out = absl::StrFormat("%-16s %-6s %5s %5s %5s %5s  %8s  %13s  %-13s %10s\n",
+                                    "opponent", "side", "won", "lost", "drawn", "cut", "win rate",
+                                    "95 % interval", "   points", "mean length");
+  uint64_t crashes = 0, cut = 0;
   for (const OpponentScore& score : result.opponents) {
     crashes += score.crashes;
+    cut += score.cut;
     if (spec.agents.size() > 1) {
       for (int side = 0; side < int(spec.agents.size()); ++side) {
         absl::StrAppend(&out, Row(side == 0 ? score.opponent : "", SideName(spec, side),
@@ -109,6 +109,9 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
     }
     absl::StrAppend(&out, Row(spec.agents.size() > 1 ? "" : score.opponent, "both",
                               Summarise(spec, score, -1)));
+  }
+  if (cut > 0) {
+    absl::StrAppend(&out, "cut: ended by a limit, undecided; the win rate counts it as not won\n");
   }
   absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d\n",
                         result.decision_us_p50, result.decision_us_p99, crashes);

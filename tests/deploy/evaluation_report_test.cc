@@ -56,8 +56,9 @@ TEST(EvaluationReport, AnOpponentWithoutMatchesIsAllZero) {
 
 TEST(EvaluationReport, TableNamesEverySide) {
   const std::string table = EvaluationTable(TwoSides(), Result());
-  for (const char* part : {"reduced", "left", "right", "both", "2-0", "0-1", "2-1", "66.7 %",
-                           "p50 12.5 us", "games that died: 1"}) {
+  for (const char* part : {"reduced", "left", "right", "both", "    2     0     0     1",
+                           "    0     1     0     0", "    2     1     0     1", "66.7 %",
+                           "p50 12.5 us", "games that died: 1", "cut: ended by a limit"}) {
     EXPECT_THAT(table, HasSubstr(part));
   }
 }
