@@ -1,10 +1,16 @@
 #include "deploy/command_learn.h"
 
+#include <stdio.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "bridge/env.h"
+#include "deploy/progress.h"
 #include "learner/learner.h"
 
 namespace midlane {
@@ -15,6 +21,52 @@ struct LearnArguments {
   std::vector<std::string> assignments;
   std::string listen;
   uint32_t threads = 0;
+  bool quiet = false;
+};
+
+constexpr absl::Duration kShowEvery = absl::Seconds(5);
+
+// Prints the line that `midlane train` shows, from the metrics that this learner writes, as long as
+// it lives, and at its end what became of every chunk.
+class ProgressPrinter {
+ public:
+  ProgressPrinter(const std::string& folder, const Config& config)
+      : metrics_(absl::StrCat(folder, "/metrics.jsonl")), config_(config) {
+    metrics_.Poll();  // what earlier starts wrote is no news
+    thread_ = std::thread([this] {
+      while (!ended_.WaitForNotificationWithTimeout(kShowEvery)) Show();
+    });
+  }
+  ~ProgressPrinter() {
+    ended_.Notify();
+    thread_.join();
+    Show();
+    if (last_.event == "stop") printf("%s\n", AccountingLine(last_).c_str());
+    fflush(stdout);
+  }
+  ProgressPrinter(const ProgressPrinter&) = delete;
+  ProgressPrinter& operator=(const ProgressPrinter&) = delete;
+
+ private:
+  void Show() {
+    bool iterated = false;
+    MetricsLine shown;
+    for (MetricsLine& line : metrics_.Poll()) {
+      last_ = std::move(line);
+      if (last_.event != "iteration") continue;
+      iterated = true;
+      shown = last_;
+    }
+    if (!iterated) return;
+    printf("%s\n", ProgressLine(shown, config_).c_str());
+    fflush(stdout);
+  }
+
+  MetricsFollower metrics_;
+  const Config& config_;
+  MetricsLine last_;
+  absl::Notification ended_;
+  std::thread thread_;
 };
 
 // The environment's spec, from a world that is started for it and ended again.
@@ -43,6 +95,11 @@ absl::Status Learn(const LearnArguments& arguments) {
   auto learner = Learner::Create(*spec, MakeLearnerOptions(config, folder));
   if (!learner.ok()) return learner.status();
   StopOnSignal stop([&learner] { (*learner)->Stop(); });
+  if (arguments.quiet) return (*learner)->Run();
+  printf("learning %s in %s; a line of progress follows once workers have sent enough\n",
+         config.run.environment.c_str(), folder.c_str());
+  fflush(stdout);
+  const ProgressPrinter printer(folder, config);
   return (*learner)->Run();
 }
 
@@ -70,6 +127,7 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
                       "where workers connect, like tcp://0.0.0.0:5555 (default: a free local port, "
                       "told in learner.address)");
   command->add_option("--threads", arguments->threads, "of libtorch");
+  command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   command->callback([arguments, context] { context->exit_code = Report(Learn(*arguments)); });
 }
 

@@ -29,6 +29,7 @@ constexpr absl::Duration kPlainEvery = absl::Seconds(5);
 constexpr absl::Duration kBackoffFirst = absl::Milliseconds(500);
 constexpr absl::Duration kBackoffMax = absl::Seconds(10);
 constexpr int kErrorLines = 3;
+constexpr size_t kLearnerWords = 7;  // of the learner's first command line
 
 int TerminalWidth() {
   winsize size{};
@@ -65,7 +66,8 @@ absl::Status Launcher::StartLearner() {
                               "--run-dir",
                               options_.run_dir,
                               "--threads",
-                              absl::StrCat(plan_.learner_threads)};
+                              absl::StrCat(plan_.learner_threads),
+                              "--quiet"};
   // OpenMP threads that spin at barriers take the cores that games run on.
   learner_.options.environment = {{"OMP_WAIT_POLICY", "PASSIVE"},
                                   {"OMP_NUM_THREADS", absl::StrCat(plan_.learner_threads)}};
@@ -163,7 +165,7 @@ absl::Status Launcher::Supervise(Seat* seat) {
                    ")"));
   if (seat == &learner_) {
     // Workers know the address: the next learner opens the same one.
-    seat->options.command.resize(6);
+    seat->options.command.resize(kLearnerWords);
     seat->options.command.insert(seat->options.command.end(), {"--listen", address_});
   }
   seat->process.reset();
