@@ -27,14 +27,22 @@ struct PreloadArguments {
   std::string clock = "virtual";
 };
 
+std::string Counts(const Announcement& found) {
+  return absl::StrCat("states ", found.states, ", chunks ", found.chunks, ", calls ", found.calls);
+}
+
 std::string Words(const PreloadReport& report) {
   if (!report.refusal.empty()) return report.refusal;
   std::string out;
   if (report.found_lua()) {
     const Announcement& found = report.found;
     out = absl::StrCat("found Lua ", found.dialect, " (", found.linkage, ": ", found.library,
-                       ") in ", found.executable, "\n  states ", found.states, ", chunks ",
-                       found.chunks, ", calls ", found.calls);
+                       ") in ", found.executable, "\n  ", Counts(found));
+    if (found.chunks == 0) {
+      absl::StrAppend(&out,
+                      "\n  - no script has run yet: a game in its menu often loads them with a "
+                      "match; begin one, the counts at the end will show it");
+    }
   } else {
     out = report.announced ? "the shim is in the program and has seen no Lua"
                            : "the shim did not get into the program";
@@ -52,12 +60,23 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   options.vanilla = arguments.vanilla;
   if (arguments.seconds > 0) options.run_limit = absl::Seconds(arguments.seconds);
   options.stop = [&stopped] { return stopped != 0; };
-  options.found = [](const PreloadReport& report) {
-    fprintf(stderr, "midlane: %s\n", Words(report).c_str());
+  std::string said;
+  bool said_lua = false;
+  options.found = [&](const PreloadReport& report) {
+    said = Words(report);
+    said_lua = report.found_lua();
+    fprintf(stderr, "midlane: %s\n", said.c_str());
   };
   const auto report = RunPreloaded(options);
   if (!report.ok()) return report.status();
-  fprintf(stderr, "midlane: at the end: %s\n", Words(*report).c_str());
+  const std::string words = Words(*report);
+  if (words == said) {
+    fprintf(stderr, "midlane: nothing more was found until the end\n");
+  } else if (said_lua && report->refusal.empty()) {
+    fprintf(stderr, "midlane: at the end: %s\n", Counts(report->found).c_str());
+  } else {
+    fprintf(stderr, "midlane: at the end: %s\n", words.c_str());
+  }
   if (report->exited)
     fprintf(stderr, "midlane: the program ended with %s\n", report->exit_text.c_str());
   if (!report->found_lua() && !arguments.vanilla) context->exit_code = kExitFailed;
