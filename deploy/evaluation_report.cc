@@ -100,7 +100,7 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
   uint64_t crashes = 0, cut = 0;
   for (const OpponentScore& score : result.opponents) {
     crashes += score.crashes;
-    cut += score.cut;
+    cut += Summarise(spec, score, -1).cut;
     if (spec.agents.size() > 1) {
       for (int side = 0; side < int(spec.agents.size()); ++side) {
         absl::StrAppend(&out, Row(side == 0 ? score.opponent : "", SideName(spec, side),

@@ -462,9 +462,11 @@ TEST(EvaluateProbeTest, PlaysTheProbe) {
   const auto first = Evaluate(options);
   ASSERT_TRUE(first.ok()) << first.status();
   for (const OpponentScore& score : first->opponents) {
-    EXPECT_EQ(score.won + score.lost + score.drawn, 6u) << score.opponent;
+    EXPECT_EQ(score.won + score.lost + score.drawn, 3u) << score.opponent;
+    // The left side's end truncates the right one's last episode.
+    EXPECT_EQ(score.cut, 3u) << score.opponent;
   }
-  EXPECT_EQ(first->opponents[0].won, 6u);  // an idle side echoes nothing
+  EXPECT_EQ(first->opponents[0].won, 3u);  // an idle side echoes nothing
   options.games = 1;
   const auto again = Evaluate(options);
   ASSERT_TRUE(again.ok()) << again.status();
