@@ -59,6 +59,37 @@ TEST_F(PreloadRun, SaysWhatItFound) {
   EXPECT_THAT(report.causes, IsEmpty());
 }
 
+// Debian's interpreters: Lua inside the executable, which exports it.
+TEST_F(PreloadRun, SaysWhatItFoundInEachInterpreter) {
+  const std::string script = Script("work.lua",
+                                    "local grow = coroutine.wrap(function(a)\n"
+                                    "  while true do a = coroutine.yield(a + 1) end\n"
+                                    "end)\n"
+                                    "for i = 1, 10 do assert(grow(i) == i + 1) end\n"
+                                    "assert(not pcall(error, 'caught'))\n"
+                                    "assert((loadstring or load)('return ...')(arg[1]) == '7')\n"
+                                    "os.exit(tonumber(arg[1]))\n");
+  int tried = 0;
+  for (const char* dialect : {"5.1", "5.2", "5.3", "5.4", "luajit"}) {
+    const std::string name = dialect[0] == '5' ? std::string("lua") + dialect : dialect;
+    if (!std::filesystem::exists("/usr/bin/" + name)) continue;
+    SCOPED_TRACE(name);
+    told_ = 0;
+    ++tried;
+    const PreloadReport report = Run({"/usr/bin/" + name, script, "7"});
+    EXPECT_EQ(report.refusal, "");
+    EXPECT_EQ(report.found.dialect, dialect);
+    EXPECT_EQ(report.found.linkage, "static");
+    EXPECT_THAT(report.found.executable, testing::EndsWith("/" + name));
+    EXPECT_EQ(report.found.states, 1u);
+    EXPECT_GE(report.found.chunks, 2u) << "the script and the text that it loads";
+    EXPECT_TRUE(report.exited);
+    EXPECT_THAT(report.exit_text, HasSubstr("7"));
+    EXPECT_THAT(report.causes, IsEmpty());
+  }
+  if (tried == 0) GTEST_SKIP() << "no interpreter is installed: apt-get install lua5.4";
+}
+
 TEST_F(PreloadRun, LooksBehindAWrapper) {
   const std::string wrapper = Script("game.sh", "#!/bin/sh\nsleep 0.1\nexec /bin/sleep 30\n");
   const PreloadReport report = Run({wrapper});
