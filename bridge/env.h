@@ -113,8 +113,10 @@ struct EnvOptions {
   double speed = 0;
   // Draw every n-th frame; 0: never.
   uint32_t render_every = 0;
-  // Longest wait for a timestep; a game's start has the limit that its description names.
+  // Longest wait for a timestep.
   absl::Duration timeout = absl::Seconds(20);
+  // Longest wait for a game's start; 0: what its description names.
+  absl::Duration start_timeout;
   // Polls before sleeping, of game and host alike; 0 where cores are short.
   uint32_t spin = 0;
   // Where a game's private files go; empty: a fresh folder under the system's temporary one.

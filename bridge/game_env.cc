@@ -357,7 +357,10 @@ class GameEnv final : public Env {
     }
     const int64_t now_ns = MonotonicNs();
     const bool starting = channel_->state() != MIDLANE_STATE_ATTACHED;
-    const absl::Duration limit = starting ? description_.start_timeout : options_.timeout;
+    const absl::Duration start_limit = options_.start_timeout > absl::ZeroDuration()
+                                           ? options_.start_timeout
+                                           : description_.start_timeout;
+    const absl::Duration limit = starting ? start_limit : options_.timeout;
     if (deadline_ns_ == 0) deadline_ns_ = now_ns + absl::ToInt64Nanoseconds(limit);
     if (now_ns < deadline_ns_) return absl::OkStatus();
     if (phase_ == Phase::kStarting && !starting) return absl::OkStatus();
@@ -373,7 +376,8 @@ class GameEnv final : public Env {
         return absl::StrCat(" before the shim announced itself in a process '",
                             description_.executable, "': see `midlane preload -- ",
                             description_.command[0],
-                            "` (wrong 'executable', a static or set-user-id program?)");
+                            "` (is that the name of the process with Lua, which `executable` in "
+                            "game.toml or --executable gives? a static or set-user-id program?)");
       case MIDLANE_STATE_ANNOUNCED:
         return absl::StrCat(" before its adapter ", description_.adapter,
                             " declared a spec: does the game reach the chunk that it waits for?");

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <fstream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -83,11 +84,24 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   return absl::OkStatus();
 }
 
+bool IsScript(const std::string& program) {
+  std::ifstream file(program, std::ios::binary);
+  char head[2] = {};
+  return file.read(head, sizeof head) && head[0] == '#' && head[1] == '!';
+}
+
 // Serves the game of the command line to clients, each world a process of its own.
 absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironment& serve) {
   if (!serve) {
     return absl::UnimplementedError(
         "this build has no gRPC, so it cannot serve: configure it with -DMIDLANE_RPC=ON");
+  }
+  if (arguments.executable.empty() && IsScript(arguments.command.front())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        arguments.command.front(),
+        " is a script that starts the game: name the game's own process ",
+        "with --executable, which the last part of the path is that `midlane preload -- ",
+        arguments.command.front(), "` finds Lua in"));
   }
   CommandGame game;
   game.command = arguments.command;

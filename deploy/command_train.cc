@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
 #include "deploy/launcher.h"
@@ -132,6 +133,14 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     if (!launcher.trained() && before.ok()) (void)WriteFileAtomically(saved, *before);
     if (!launcher.trained() && !before.ok()) unlink(saved.c_str());
     return status;
+  }
+  if (!launcher.trained() && !launcher.interrupted() && last.iteration == 0) {
+    return absl::DeadlineExceededError(absl::StrFormat(
+        "nothing was trained: an iteration needs ppo.batch_steps = %u timesteps, and a game sends "
+        "them by rollout.chunk_steps = %u; see how fast one game is (%s eval --env %s --policy "
+        "random --games 1), train longer, or set smaller ones",
+        config->learner.ppo.batch_steps, config->worker.chunk_steps, context->program(),
+        arguments.environment));
   }
   std::string again = absl::StrCat(context->program(), " train ", arguments.environment);
   if (!arguments.run.empty()) absl::StrAppend(&again, " --run ", arguments.run);

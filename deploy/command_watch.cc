@@ -2,9 +2,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +39,26 @@ struct WatchArguments {
   bool sample = false;
 };
 
+// Whether somebody listens at `display`; true where it is on another host, which is not asked.
+bool HasServer(const std::string& display) {
+  if (display[0] != ':') return true;
+  const std::string path =
+      absl::StrCat("/tmp/.X11-unix/X", display.substr(1, display.find('.') - 1));
+  // The file, and the name of the abstract socket, which a container may have without the file.
+  for (const bool abstract : {false, true}) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const size_t length = std::min(path.size(), sizeof address.sun_path - 2);
+    std::memcpy(address.sun_path + (abstract ? 1 : 0), path.data(), length);
+    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool answers = connect(fd, reinterpret_cast<sockaddr*>(&address), bytes) == 0;
+    close(fd);
+    if (answers) return true;
+  }
+  return false;
+}
+
 // Whether `environment` has a picture, and this session a place to show it.
 absl::Status CheckPicture(const std::string& environment, const std::string& program) {
   const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
@@ -50,6 +75,13 @@ absl::Status CheckPicture(const std::string& environment, const std::string& pro
         "DISPLAY is not set, so the game's window cannot be shown: run this in a desktop session "
         "(over ssh: ssh -X), or with a virtual screen: xvfb-run ",
         program, " watch ..."));
+  }
+  if (!HasServer(display)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("DISPLAY is ", display,
+                     ", where no X server answers: run this in a desktop session, or with "
+                     "a virtual screen: xvfb-run ",
+                     program, " watch ..."));
   }
   // The game's HOME is a folder of its own, where the library that it draws with would look.
   const char* const home = getenv("HOME");
@@ -151,7 +183,7 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
       return absl::InvalidArgumentError(absl::StrCat(
           environment, " describes no scripted bots: name an opponent with --opponent"));
     }
-    name = bots.front();
+    name = bots.back();
   }
   Contestant opponent;
   if (!name.empty()) {
@@ -185,7 +217,7 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
       "another speed; prints the score as it changes. Ctrl-C ends it.");
   command->footer(
       "Examples:\n"
-      "  midlane watch blobby                            against the first of the shipped bots\n"
+      "  midlane watch blobby                            against the last of the shipped bots\n"
       "  midlane watch blobby --opponent hyp014 --speed 2\n"
       "  midlane watch runs/try2 --opponent runs/blobby  agent against agent\n"
       "  midlane watch blobby --games 2                  the same match from both sides");
@@ -195,7 +227,7 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
       ->required();
   command->add_option("--opponent", arguments->opponent,
                       "a bot as NAME or NAME:STRENGTH, or a run with a slash, like runs/other "
-                      "(default: the first bot of the environment)");
+                      "(default: the last bot of the environment)");
   command->add_option("--speed", arguments->speed, "game seconds a second")
       ->capture_default_str()
       ->check(CLI::Range(kSpeedMin, kSpeedMax));

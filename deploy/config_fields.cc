@@ -15,7 +15,8 @@ const std::vector<ConfigSection>& ConfigSections() {
        "linear from A at timestep 0 to B at timestep N, and B from then on."},
       {"rewards",
        "Weight of each reward term of the environment; a term that is not named weighs "
-       "nothing.\nA weight may change over training, as above."},
+       "nothing,\nbut where none is named each weighs 1. A weight may change over training, as "
+       "above."},
       {"league", "Opponents in self-play (Berner et al. 2019, appendix N), and scripted bots."},
       {"learner", "The learner's process: device, network address, files."},
   };

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "rollout/experience.pb.h"
 
 namespace midlane {
@@ -38,12 +39,33 @@ std::string SideName(const Spec& spec, int side) {
   return size_t(side) < spec.agents.size() ? spec.agents[size_t(side)] : absl::StrCat(side);
 }
 
-std::string Row(const std::string& opponent, const std::string& side, const SideSummary& summary) {
+std::string Row(const Spec& spec, const std::string& opponent, const std::string& side,
+                const SideSummary& summary) {
+  const bool points = spec.FindMetric("points_for") >= 0;
   return absl::StrFormat(
-      "%-16s %-6s %5d %5d %5d %5d   %5.1f %%  %5.1f-%5.1f %%  %5.1f : %-5.1f %8.0f s\n", opponent,
-      side, summary.won, summary.lost, summary.drawn, summary.cut, 100 * summary.win_rate,
-      100 * summary.wilson_low, 100 * summary.wilson_high, summary.points_for,
-      summary.points_against, summary.game_seconds);
+      "%-16s %-6s %5d %5d %5d %5d   %5.1f %%  %5.1f-%5.1f %%  %-13s %8.0f s\n", opponent, side,
+      summary.won, summary.lost, summary.drawn, summary.cut, 100 * summary.win_rate,
+      100 * summary.wilson_low, 100 * summary.wilson_high,
+      points ? absl::StrFormat("%5.1f : %-5.1f", summary.points_for, summary.points_against)
+             : "      -",
+      summary.game_seconds);
+}
+
+// Means of the metrics that the table has no column for; empty where there are none.
+std::string OtherMetrics(const Spec& spec, const OpponentScore& score) {
+  std::vector<std::string> means;
+  for (size_t i = 0; i < spec.metrics.size(); ++i) {
+    const std::string& name = spec.metrics[i];
+    if (name == "won" || name == "lost" || name == "points_for" || name == "points_against") {
+      continue;
+    }
+    double sum = 0;
+    for (const MatchRecord& match : score.matches) {
+      if (i < match.metrics.size()) sum += double(match.metrics[i]);
+    }
+    means.push_back(absl::StrFormat("%s %.6g", name, sum / double(score.matches.size())));
+  }
+  return absl::StrJoin(means, ", ");
 }
 
 Json SummaryJson(const SideSummary& summary) {
@@ -103,12 +125,15 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
     cut += Summarise(spec, score, -1).cut;
     if (spec.agents.size() > 1) {
       for (int side = 0; side < int(spec.agents.size()); ++side) {
-        absl::StrAppend(&out, Row(side == 0 ? score.opponent : "", SideName(spec, side),
+        absl::StrAppend(&out, Row(spec, side == 0 ? score.opponent : "", SideName(spec, side),
                                   Summarise(spec, score, side)));
       }
+      absl::StrAppend(&out, Row(spec, "", "both", Summarise(spec, score, -1)));
+      continue;
     }
-    absl::StrAppend(&out, Row(spec.agents.size() > 1 ? "" : score.opponent, "both",
-                              Summarise(spec, score, -1)));
+    absl::StrAppend(&out, Row(spec, score.opponent, SideName(spec, 0), Summarise(spec, score, -1)));
+    const std::string others = OtherMetrics(spec, score);
+    if (!others.empty()) absl::StrAppend(&out, "mean of a match: ", others, "\n");
   }
   if (cut > 0) {
     absl::StrAppend(&out, "cut: ended by a limit, undecided; the win rate counts it as not won\n");

@@ -22,7 +22,8 @@ struct SideSummary {
 };
 SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side);
 
-// Rows for each opponent and side, and for both sides together; then latency and crashes.
+// Rows for each opponent and side, and for both sides together; of one agent alone its row and the
+// means of its other metrics; then latency and crashes.
 std::string EvaluationTable(const Spec& spec, const EvaluationResult& result);
 
 // Everything, down to each match's seed, outcome and hash.

@@ -12,6 +12,12 @@
 #include "deploy/config.h"
 
 namespace midlane {
+namespace {
+
+// How much longer a world waits for its Env than the Env for its game.
+constexpr absl::Duration kBeyondEnv = absl::Seconds(10);
+
+}  // namespace
 
 void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
   command->add_option("--tls-ca", arguments->server.tls.ca,
@@ -42,8 +48,8 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
       ->check(CLI::Range(0.001, 1e6));
   command
       ->add_option("--timeout-seconds", arguments->timeout_seconds,
-                   "how long a game may take to start or to answer")
-      ->capture_default_str()
+                   "how long a game may take to answer (default 20), and to start (default: "
+                   "start_timeout_seconds of its game.toml)")
       ->check(CLI::Range(0.1, 1e6));
   command
       ->add_option("--seed", arguments->server.registry.seed,
@@ -76,10 +82,12 @@ absl::Status Serve(ServeArguments arguments) {
   }
   registry.grace = absl::Seconds(arguments.grace_seconds);
   registry.barrier_timeout = absl::Seconds(arguments.barrier_seconds);
-  registry.env_timeout = absl::Seconds(arguments.timeout_seconds + 10);
   EnvOptions env_options = arguments.env;
   env_options.name = arguments.environment;
-  env_options.timeout = absl::Seconds(arguments.timeout_seconds);
+  if (arguments.timeout_seconds) {
+    env_options.timeout = env_options.start_timeout = absl::Seconds(*arguments.timeout_seconds);
+  }
+  registry.env_timeout = env_options.timeout + kBeyondEnv;
 
   const int stopped = eventfd(0, EFD_CLOEXEC);
   if (stopped < 0) return absl::InternalError("eventfd failed: raise the limit of open files");

@@ -2,6 +2,7 @@
 #ifndef MIDLANE_DEPLOY_SERVE_H_
 #define MIDLANE_DEPLOY_SERVE_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,7 +21,7 @@ struct ServeArguments {
   EnvOptions env;
   double grace_seconds = 10;
   double barrier_seconds = 600;
-  double timeout_seconds = 20;
+  std::optional<double> timeout_seconds;
 };
 
 // Every option of a server but where it listens. `arguments` must outlive `command`.

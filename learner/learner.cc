@@ -275,7 +275,7 @@ class PpoLearner final : public Learner {
   }
 
   std::vector<float> RewardWeights() const {
-    std::vector<float> weights(spec_.terms.size(), 0.0f);
+    std::vector<float> weights(spec_.terms.size(), options_.rewards.empty() ? 1.0f : 0.0f);
     for (const auto& [name, schedule] : options_.rewards) {
       weights[static_cast<size_t>(spec_.FindTerm(name))] =
           static_cast<float>(schedule.At(timesteps_));

@@ -99,7 +99,8 @@ struct LearnerOptions {
   NetworkConfig network;
   PpoOptions ppo;
   LeagueOptions league;
-  std::map<std::string, Schedule> rewards;  // weight of each term; unnamed terms weigh 0
+  // Weight of each term; unnamed terms weigh 0, but where none is named each weighs 1.
+  std::map<std::string, Schedule> rewards;
   uint64_t timesteps_max = 0;               // stop after; 0: never
   double seconds_max = 0;                   // of training time, over all resumes; 0: never
   double checkpoint_seconds = 30;

@@ -60,6 +60,8 @@ class WatchTest(CliTest):
         self.trained()
         self.assert_refused(self.run_cli("watch", "w", environment={"DISPLAY": ""}), "DISPLAY",
                             "xvfb-run")
+        self.assert_refused(self.run_cli("watch", "w", environment={"DISPLAY": ":32767"}),
+                            ":32767", "xvfb-run")
         self.assert_refused(self.run_cli("watch", "none"), "runs/none")
 
 
