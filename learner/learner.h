@@ -101,8 +101,8 @@ struct LearnerOptions {
   LeagueOptions league;
   // Weight of each term; unnamed terms weigh 0, but where none is named each weighs 1.
   std::map<std::string, Schedule> rewards;
-  uint64_t timesteps_max = 0;               // stop after; 0: never
-  double seconds_max = 0;                   // of training time, over all resumes; 0: never
+  uint64_t timesteps_max = 0;  // stop after; 0: never
+  double seconds_max = 0;      // of training time, over all resumes; 0: never
   double checkpoint_seconds = 30;
   uint32_t checkpoints_keep = 0;  // numbered copies beside checkpoint.mdl; 0: only the league's
   double target_win_rate = 0;     // stop when every scripted opponent's recent win rate is above
