@@ -66,6 +66,8 @@ std::vector<ConfigField> ConfigFields(Config* config) {
        "game frames a timestep; 0: the environment's default", 0, 10000},
       {"rollout", "chunk_steps", &worker.chunk_steps, "timesteps of one message of experience", 1,
        kChunkStepsMax},
+      {"rollout", "episode_steps_max", &worker.episode_steps_max,
+       "a longer episode is truncated, and its match cut, in training; 0: never", 0, 1e9},
       {"rollout", "groups", &worker.groups,
        "2: one half of the games runs while the other is in the network; 1: all at once", 1, 2},
       {"rollout", "restarts_max", &worker.restarts_max,

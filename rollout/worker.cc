@@ -55,8 +55,9 @@ struct World {
   bool match_over = false;
   bool match_begins = true;
   uint64_t match_frame = 0;  // first of this match
-  uint32_t failures = 0;     // in a row, without a timestep between
-  Clock::time_point asked;   // when the timestep on its way was asked for
+  uint32_t episode_steps = 0;
+  uint32_t failures = 0;    // in a row, without a timestep between
+  Clock::time_point asked;  // when the timestep on its way was asked for
   absl::Status failure;
 };
 
@@ -116,6 +117,7 @@ class RolloutWorker final : public Worker, public ChunkSink {
   absl::Status Gather(Clock::time_point now, uint32_t* enough);
   absl::Status Act();
   void Collect(World* world);
+  void CutEndless(World* world);
   absl::Status Evaluate();
   absl::Status Sample(const Row& row, uint32_t index);
   void Advance(World* world, Clock::time_point now);
@@ -394,8 +396,11 @@ absl::Status RolloutWorker::Act() {
 // Settles the last timestep of the world's learning agents and adds the rows that this one needs.
 void RolloutWorker::Collect(World* world) {
   for (uint32_t i = 0; i < world->sides.size(); ++i) {
+    world->sides[i].view = world->env->agent(static_cast<int>(i));
+  }
+  CutEndless(world);
+  for (uint32_t i = 0; i < world->sides.size(); ++i) {
     Side& side = world->sides[i];
-    side.view = world->env->agent(static_cast<int>(i));
     const AgentView& view = side.view;
     if (!view.active()) continue;
     if (view.first()) {
@@ -429,6 +434,20 @@ void RolloutWorker::Collect(World* world) {
     rows_.push_back({world, i, !wants_value});
   }
   world->match_begins = false;
+}
+
+// Shows an episode that is too long as the world would if it had truncated it.
+void RolloutWorker::CutEndless(World* world) {
+  ++world->episode_steps;
+  for (const Side& side : world->sides) {
+    if (!side.view.active()) continue;
+    if (side.view.first()) world->episode_steps = 0;
+    if (side.view.last()) return;
+  }
+  if (options_.episode_steps_max == 0 || world->episode_steps < options_.episode_steps_max) return;
+  for (Side& side : world->sides) {
+    if (side.view.active()) side.view.flags |= MIDLANE_SLOT_TRUNCATED | MIDLANE_SLOT_MATCH_OVER;
+  }
 }
 
 absl::Status RolloutWorker::Evaluate() {

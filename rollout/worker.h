@@ -47,6 +47,9 @@ struct WorkerOptions {
   uint32_t window = 16;        // timesteps of a training window
   uint32_t groups = 2;         // 1: no double buffering
   uint64_t seed = 1;
+  // A longer episode is truncated by the worker, with its match; 0: never. Without it a match that
+  // comes to a standstill (who is to serve does not) holds its world for ever.
+  uint32_t episode_steps_max = 0;
   uint32_t restarts_max = 10;  // of one world in a row, without a timestep between
   std::function<std::unique_ptr<Policy>(const NetworkShape&)> make_policy;  // null: native
 };

@@ -459,6 +459,34 @@ TEST_F(WorkerTest, ChunksMatchTheScriptedWorldToTheTimestep) {
   }
 }
 
+TEST_F(WorkerTest, TruncatesAnEpisodeThatIsTooLongWithItsMatch) {
+  TestLearner learner;
+  WorkerOptions options = learner.Options("scripted", 1);
+  options.episode_steps_max = 4;  // of 5
+  learner.Begin(options, 4);
+  ASSERT_TRUE(learner.TakeChunks(6));
+  EXPECT_TRUE(learner.Stop());
+  EXPECT_TRUE(learner.status().ok()) << learner.status();
+  int tick = 1;
+  for (const TestLearner::Chunk& chunk : learner.chunks) {
+    for (uint32_t t = 0; t < chunk.header.steps(); ++t) {
+      SCOPED_TRACE(absl::StrCat("chunk ", chunk.header.number(), " step ", t));
+      EXPECT_EQ(chunk.view.inputs[t], static_cast<float>(tick++));
+      EXPECT_EQ(chunk.view.starts[t], t % 4 == 0);
+      EXPECT_EQ(chunk.view.ends[t], t % 4 == 3 ? kTruncated : kGoesOn);
+      if (t % 4 != 3) continue;
+      EXPECT_EQ(chunk.view.bootstrap[t],
+                static_cast<float>(tick) + kVersionUnit * static_cast<float>(chunk.version(t)));
+      ++tick;  // the observation of the next episode's begin
+    }
+  }
+  ASSERT_FALSE(learner.results.empty());
+  for (const v1::MatchResult& result : learner.results) {
+    EXPECT_EQ(result.outcome(), v1::MatchResult::CUT);
+    EXPECT_EQ(result.frames(), 4u);
+  }
+}
+
 TEST_F(WorkerTest, ProducedIsShippedPlusDroppedToTheChunk) {
   TestLearner learner;
   learner.Begin(learner.Options("scripted", 3), 5);
