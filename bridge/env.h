@@ -126,6 +126,9 @@ struct EnvOptions {
 // Makes an Env by name: NotFound names the known ones.
 absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options);
 
+// The spec of a world that is started for it and ended again.
+absl::StatusOr<Spec> SpecOf(const EnvOptions& options);
+
 // What is known of an environment without starting it.
 struct EnvironmentInfo {
   struct Setting {

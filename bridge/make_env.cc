@@ -153,4 +153,10 @@ absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
   return MakeGameEnv(options, *std::move(description), PreloadPath());
 }
 
+absl::StatusOr<Spec> SpecOf(const EnvOptions& options) {
+  absl::StatusOr<std::unique_ptr<Env>> env = MakeEnv(options);
+  if (!env.ok()) return env.status();
+  return (*env)->spec();
+}
+
 }  // namespace midlane

@@ -66,12 +66,6 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
   return absl::OkStatus();
 }
 
-absl::StatusOr<Spec> SpecOf(const EvaluationOptions& options) {
-  auto env = MakeEnv(options.env);
-  if (!env.ok()) return env.status();
-  return (*env)->spec();
-}
-
 // The one that is evaluated: the run, or with --policy random nobody's policy.
 absl::StatusOr<Contestant> LoadSubject(const EvalArguments& arguments,
                                        const CommandContext& context) {
@@ -205,7 +199,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (auto status = FillFromConfig(subject->config_text, &arguments, &options); !status.ok()) {
     return status;
   }
-  const auto spec = SpecOf(options);
+  const auto spec = SpecOf(options.env);
   if (!spec.ok()) return spec.status();
   if (arguments.opponents.empty()) arguments.opponents = BotsOf(arguments.environment);
   const bool alone = arguments.opponents.empty() && spec->agents.size() == 1;

@@ -69,14 +69,11 @@ class ProgressPrinter {
   std::thread thread_;
 };
 
-// The environment's spec, from a world that is started for it and ended again.
 absl::StatusOr<Spec> EnvironmentSpec(const Config& config) {
   EnvOptions options = config.worker.env;
   options.name = config.run.environment;
   options.seed = config.run.seed;
-  auto env = MakeEnv(options);
-  if (!env.ok()) return env.status();
-  return (*env)->spec();
+  return SpecOf(options);
 }
 
 absl::Status Learn(const LearnArguments& arguments) {

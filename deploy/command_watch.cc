@@ -172,12 +172,10 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
   options.crashes_max = 0;  // a person who closes the window wants no other one
   options.policy = subject->player.policy;
 
-  auto unseen = MakeEnv(options.env);
-  if (!unseen.ok()) return unseen.status();
-  const Spec spec = (*unseen)->spec();
-  unseen->reset();
+  const auto spec = SpecOf(options.env);
+  if (!spec.ok()) return spec.status();
   std::string name = arguments.opponent;
-  if (name.empty() && spec.agents.size() > 1) {
+  if (name.empty() && spec->agents.size() > 1) {
     const std::vector<std::string> bots = BotsOf(environment);
     if (bots.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -196,7 +194,7 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
   options.env.render_every = 1;
   options.env.speed = arguments.speed;
   options.env.timeout = kTimestepMax / std::min(1.0, arguments.speed);
-  Commentator commentator(spec, subject->player.name, name);
+  Commentator commentator(*spec, subject->player.name, name);
   options.watch = [&commentator](const MatchRecord& match) { commentator.Tell(match); };
   const auto result = Evaluate(options);
   if (result.ok()) return absl::OkStatus();

@@ -519,8 +519,10 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
       !absl::IsInternal(failure)) {
     return failure;
   }
-  absl::MutexLock lock(&shared_->mu);
-  ++shared_->result.opponents[world->match->opponent].crashes;
+  {
+    absl::MutexLock lock(&shared_->mu);
+    ++shared_->result.opponents[world->match->opponent].crashes;
+  }
   if (++world->crashes > options_.crashes_max) {
     return absl::Status(failure.code(),
                         absl::StrCat("the match with seed ", world->match->seed, " ended ",
@@ -528,6 +530,7 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
   }
   if (options_.progress) {
     const absl::string_view message = failure.message();
+    absl::MutexLock lock(&shared_->mu);
     options_.progress(absl::StrCat("match with seed ", world->match->seed,
                                    " is played again: ", message.substr(0, message.find('\n'))));
   }

@@ -440,13 +440,13 @@ void RolloutWorker::Collect(World* world) {
 void RolloutWorker::CutEndless(World* world) {
   ++world->episode_steps;
   for (const Side& side : world->sides) {
-    if (!side.view.active()) continue;
-    if (side.view.first()) world->episode_steps = 0;
-    if (side.view.last()) return;
+    if (side.view.active() && side.view.first()) world->episode_steps = 0;
   }
   if (options_.episode_steps_max == 0 || world->episode_steps < options_.episode_steps_max) return;
   for (Side& side : world->sides) {
-    if (side.view.active()) side.view.flags |= MIDLANE_SLOT_TRUNCATED | MIDLANE_SLOT_MATCH_OVER;
+    AgentView& view = side.view;
+    if (view.active() && !view.last())
+      view.flags |= MIDLANE_SLOT_TRUNCATED | MIDLANE_SLOT_MATCH_OVER;
   }
 }
 

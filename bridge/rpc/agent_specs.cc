@@ -144,29 +144,25 @@ absl::StatusOr<AgentSpecs> AgentSpecs::Make(const Spec& spec) {
   return specs;
 }
 
-absl::Status AgentSpecs::CheckRequestedId(uint64_t id) const {
-  if (id > 0 && id <= static_cast<uint64_t>(observations_)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("requested observation ", id,
-                   " does not exist: the ids of the join's specs are 1..", observations_));
+absl::StatusOr<Requested> AgentSpecs::ParseRequested(absl::Span<const uint64_t> ids) const {
+  Requested requested;
+  for (const uint64_t id : ids) {
+    if (id == 0 || id > static_cast<uint64_t>(observations_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("requested observation ", id,
+                       " does not exist: the ids of the join's specs are 1..", observations_));
+    }
+    requested.set(id - 1);
+  }
+  return requested;
 }
 
 absl::StatusOr<Requested> AgentSpecs::ParseRequested(const PlainStep& step) const {
-  Requested requested;
-  for (const uint64_t id : step.requested) {
-    if (absl::Status status = CheckRequestedId(id); !status.ok()) return status;
-    requested.set(id - 1);
-  }
-  return requested;
+  return ParseRequested(step.requested);
 }
 
 absl::StatusOr<Requested> AgentSpecs::ParseRequested(const wire::StepRequest& step) const {
-  Requested requested;
-  for (const uint64_t id : step.requested_observations()) {
-    if (absl::Status status = CheckRequestedId(id); !status.ok()) return status;
-    requested.set(id - 1);
-  }
-  return requested;
+  return ParseRequested(step.requested_observations());
 }
 
 int32_t AgentSpecs::FirstAllowed(int head, const unsigned char* observation) const {

@@ -79,7 +79,7 @@ class AgentSpecs {
   absl::Status TakeChoice(const PlainStep::Action& action, const unsigned char* observation,
                           int32_t* actions) const;
   absl::Status CheckActionId(uint64_t id) const;
-  absl::Status CheckRequestedId(uint64_t id) const;
+  absl::StatusOr<Requested> ParseRequested(absl::Span<const uint64_t> ids) const;
   void AddObservation(wire::TensorSpec spec);
   int32_t FirstAllowed(int head, const unsigned char* observation) const;
 
