@@ -5,6 +5,8 @@ import unittest
 from cli import CliTest, accounting
 
 QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2"]
+# The likeliest action of so young an agent may be never to serve.
+BRIEF = ["--frames-max", 20000]
 
 
 class BlobbyTest(CliTest):
@@ -18,7 +20,7 @@ class BlobbyTest(CliTest):
 
         evaluated = self.run_cli("eval", "b", "--opponent", "reduced", "--opponent", "runs/b",
                                  "--games", 4, "--seed", 5, "--setting", "points_to_win=2", "--json",
-                                 "out.json", "--check-determinism", timeout=120)
+                                 "out.json", "--check-determinism", *BRIEF, timeout=120)
         self.assertEqual(evaluated.returncode, 0, evaluated.out + evaluated.err)
         for part in ["reduced", "runs/b", "left", "right", "both", "latency", "equal to the last bit"]:
             self.assertIn(part, evaluated.out)
@@ -30,7 +32,7 @@ class BlobbyTest(CliTest):
             self.assertEqual(len(opponent["matches"]), 4)
 
         short = self.run_cli("eval", "b", "--opponent", "reduced", "--games", 2, "--setting",
-                             "points_to_win=1", "--require-lower", "0.99")
+                             "points_to_win=1", "--require-lower", "0.99", *BRIEF)
         self.assert_refused(short, "reduced", "0.990", code=3)
 
     def test_random_policy_needs_no_run(self):
