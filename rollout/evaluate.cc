@@ -25,6 +25,7 @@ namespace midlane {
 namespace {
 
 constexpr uint32_t kGamesMax = 1024;
+constexpr uint64_t kTurnsATold = 4096;  // between two looks whether to tell of progress
 constexpr double kZ95 = 1.959964;
 
 using Outcome = v1::MatchResult;
@@ -135,6 +136,9 @@ class Evaluation {
   absl::Status Act();
   void Watch(World* world);
   void Finish(World* world, int outcome);
+  void TellProgress(const OpponentScore& score, const std::string& more, bool due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mu);
+  void TellLongest();
   bool TakeMatch(World* world);
   AgentView SubjectView(World* world, bool* swapped) const;
   std::vector<float> SubjectMetrics(World* world) const;
@@ -502,16 +506,34 @@ void Evaluation::Finish(World* world, int outcome) {
   score.lost += outcome == Outcome::LOST;
   score.drawn += outcome == Outcome::DRAWN;
   score.cut += outcome == Outcome::CUT;
-  const uint64_t played = score.won + score.lost + score.drawn + score.cut;
+  TellProgress(score, "", score.won + score.lost + score.drawn + score.cut == options_.matches);
+}
+
+// What of `score` is known, and `more`; at most once a second unless it is `due`.
+void Evaluation::TellProgress(const OpponentScore& score, const std::string& more, bool due) {
+  if (!options_.progress) return;
   const absl::Time now = absl::Now();
-  if (options_.progress &&
-      (played == options_.matches || now - shared_->last_progress > absl::Seconds(1))) {
-    shared_->last_progress = now;
-    options_.progress(absl::StrCat(score.opponent, ": ", played, " of ", options_.matches,
-                                   " matches, ", score.won, " won, ", score.lost, " lost",
-                                   score.drawn > 0 ? absl::StrCat(", ", score.drawn, " drawn") : "",
-                                   score.cut > 0 ? absl::StrCat(", ", score.cut, " cut") : ""));
-  }
+  if (!due && now - shared_->last_progress < absl::Seconds(1)) return;
+  shared_->last_progress = now;
+  options_.progress(
+      absl::StrCat(score.opponent, ": ", score.won + score.lost + score.drawn + score.cut, " of ",
+                   options_.matches, " matches, ", score.won, " won, ", score.lost, " lost",
+                   score.drawn > 0 ? absl::StrCat(", ", score.drawn, " drawn") : "",
+                   score.cut > 0 ? absl::StrCat(", ", score.cut, " cut") : "", more));
+}
+
+// A match that does not end is no silence.
+void Evaluation::TellLongest() {
+  const auto longest =
+      std::max_element(worlds_.begin(), worlds_.end(), [](const World& a, const World& b) {
+        return std::pair(a.match.has_value(), a.frames) < std::pair(b.match.has_value(), b.frames);
+      });
+  if (!longest->match.has_value()) return;
+  absl::MutexLock lock(&shared_->mu);
+  TellProgress(shared_->result.opponents[longest->match->opponent],
+               absl::StrCat("; one under way for ", longest->frames, " frames (cut at ",
+                            options_.frames_max, ")"),
+               /*due=*/false);
 }
 
 absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
@@ -564,7 +586,9 @@ absl::Status Evaluation::Run() {
     return std::any_of(worlds_.begin(), worlds_.end(),
                        [](const World& world) { return world.match.has_value(); });
   };
+  uint64_t turns = 0;
   while (playing() && !shared_->failed.load(std::memory_order_relaxed)) {
+    if (++turns % kTurnsATold == 0) TellLongest();
     const uint32_t seen = doorbell_->rings();
     bool any = false;
     acting_.clear();
