@@ -182,7 +182,8 @@ void Launcher::ReadMetrics() {
     if (line.event == "iteration" || line.event == "stop") {
       trained_ = trained_ || (!replaying_ && line.event == "iteration");
       // At the end nobody works any more: what the last iteration said of its time stands.
-      if (line.event == "stop" && !last_.verdict.empty()) line.verdict = last_.verdict;
+      const bool nobody = line.event == "stop" || line.workers == 0;
+      if (nobody && !last_.verdict.empty()) line.verdict = last_.verdict;
       last_ = std::move(line);
     }
   }
