@@ -5,8 +5,9 @@
 //   Close from any thread, also during Handle.
 // Ownership: the registry outlives the session. Requests and responses live until their Completion
 //   is told.
-// Errors: always a response, never a silence: unknown or empty payloads are INVALID_ARGUMENT,
-//   foreign extensions UNIMPLEMENTED, the rest as WorldRegistry and World say.
+// Errors: always a response, never a silence: unknown or empty payloads are InvalidArgument, an
+//   extension of somebody else's is absl::StatusCode::kUnimplemented (the protocol's answer to what
+//   a server does not know), the rest as WorldRegistry and World say.
 #ifndef MIDLANE_BRIDGE_RPC_SESSION_H_
 #define MIDLANE_BRIDGE_RPC_SESSION_H_
 
