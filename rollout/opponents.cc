@@ -23,7 +23,11 @@ absl::StatusOr<Assignment> Opponents::Draw() {
   switch (entry->kind()) {
     case v1::Opponent::PAST: {
       absl::StatusOr<std::shared_ptr<Policy>> past = PastPolicy(*entry);
-      if (past.status().code() == absl::StatusCode::kNotFound) return Latest();
+      // It left the pool meanwhile, or its learner is away: play goes on without it.
+      if (absl::IsNotFound(past.status()) || absl::IsUnavailable(past.status()) ||
+          absl::IsDeadlineExceeded(past.status())) {
+        return Latest();
+      }
       if (!past.ok()) return past.status();
       assignment.past = *std::move(past);
       break;

@@ -54,6 +54,8 @@ class Opponents {
   // The distribution to draw from now on.
   void Update(const v1::Notice& notice);
 
+  // The latest version, too, where a past one cannot be had now. Errors of `fetch` that say more
+  // than that, and of its weights, are answered.
   absl::StatusOr<Assignment> Draw();
 
  private:
