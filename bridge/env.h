@@ -82,9 +82,10 @@ class Env {
   // REQUIRES: Ready, and no agent's episode has ended without another agent's going on.
   virtual absl::Status Step() = 0;
 
-  // True where the timestep after the last Reset or Step is readable. Never blocks. Also what
-  // notices that a world died or is late, so a caller that waits on the doorbell comes back to it
-  // at least every second.
+  // True where the timestep after the last Reset or Step is readable. Never blocks. Also what sends
+  // a Reset or Step that the Env held back to join it with others', so a caller looks before it
+  // waits on the doorbell; and what notices that a world died or is late, so it comes back at least
+  // every second.
   virtual absl::StatusOr<bool> Ready() = 0;
 
   // Blocks until Ready; DeadlineExceeded after `timeout`.
@@ -138,6 +139,7 @@ struct EnvironmentInfo {
     std::vector<std::string> choices;  // empty: anything within the description's bounds
   };
   std::string name;
+  bool at_once = false;  // its worlds live in the caller's process and answer within the call
   std::vector<Setting> settings;
   std::vector<std::string> bots;  // scripted opponents, values of the settings named like agents
   std::string default_strength;

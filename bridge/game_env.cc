@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "bridge/channel_host.h"
 #include "bridge/doorbell.h"
 #include "bridge/futex.h"
@@ -18,6 +19,7 @@ namespace midlane {
 namespace {
 
 constexpr absl::Duration kWaitSlice = absl::Milliseconds(100);
+constexpr absl::Duration kAttachPoll = absl::Milliseconds(2);
 constexpr absl::Duration kStopGrace = absl::Milliseconds(500);
 constexpr uint32_t kSlotFlags = MIDLANE_SLOT_ACTIVE | MIDLANE_SLOT_PASSIVE | MIDLANE_SLOT_FIRST |
                                 MIDLANE_SLOT_TERMINATED | MIDLANE_SLOT_TRUNCATED |
@@ -47,11 +49,11 @@ class GameEnv final : public Env {
     if (absl::Status status = CheckPreload(preload_); !status.ok()) return status;
     if (absl::Status status = Launch(); !status.ok()) return status;
     while (channel_->state() != MIDLANE_STATE_ATTACHED) {
-      const uint32_t rings = doorbell_->rings();
       absl::Status status = CheckAlive();
       if (!status.ok()) return status;
-      // The shim wakes nobody when it attaches, so look often.
-      doorbell_->WaitFor(rings, 1, absl::Milliseconds(2));
+      // The shim wakes nobody when it attaches, and the doorbell may be another thread's to wait
+      // on.
+      absl::SleepFor(kAttachPoll);
     }
     absl::StatusOr<Spec> spec = channel_->ReadSpec();
     if (!spec.ok()) return Fault(spec.status().message());

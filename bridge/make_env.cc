@@ -73,9 +73,11 @@ absl::StatusOr<GameDescription> FindGame(const std::string& name) {
   return description;
 }
 
-EnvironmentInfo LocalInfo(const std::string& name, const std::vector<SettingSpec>& settings) {
+EnvironmentInfo Info(const std::string& name, const std::vector<SettingSpec>& settings,
+                     bool at_once) {
   EnvironmentInfo info;
   info.name = name;
+  info.at_once = at_once;
   for (const SettingSpec& setting : settings) info.settings.push_back(DescribeSetting(setting));
   return info;
 }
@@ -127,12 +129,12 @@ std::vector<std::string> KnownEnvironments() {
 }
 
 absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
-  if (name == "null") return LocalInfo(name, NullEnvSettings());
-  if (name == "probe") return LocalInfo(name, ProbeEnvSettings());
-  if (Find(/*scheme=*/false, name)) return LocalInfo(name, {});
+  if (name == "null") return Info(name, NullEnvSettings(), /*at_once=*/true);
+  if (name == "probe") return Info(name, ProbeEnvSettings(), /*at_once=*/true);
+  if (Find(/*scheme=*/false, name)) return Info(name, {}, /*at_once=*/false);
   absl::StatusOr<GameDescription> description = FindGame(name);
   if (!description.ok()) return description.status();
-  EnvironmentInfo info = LocalInfo(name, description->settings);
+  EnvironmentInfo info = Info(name, description->settings, /*at_once=*/false);
   info.bots = description->bots;
   info.default_strength = description->default_strength;
   return info;

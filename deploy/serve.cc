@@ -30,7 +30,7 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
       ->check(CLI::Range(1, 4096));
   command
       ->add_option("--connections", arguments->server.connections_max,
-                   "streams at once; an agent is one")
+                   "streams at once; an agent is one, and so is a lane")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
   command->add_option("--message-bytes", arguments->server.message_bytes_max, "longest request")
@@ -70,8 +70,8 @@ absl::Status Serve(ServeArguments arguments) {
         absl::StrCat("'", arguments.environment,
                      "' is behind a server already: have clients connect to that one"));
   }
-  const absl::Status known = DescribeEnvironment(arguments.environment).status();
-  if (!known.ok()) return known;
+  const absl::StatusOr<EnvironmentInfo> info = DescribeEnvironment(arguments.environment);
+  if (!info.ok()) return info.status();
   rpc::ServerOptions& server_options = arguments.server;
   rpc::RegistryOptions& registry = server_options.registry;
   registry.environment = arguments.environment;
@@ -95,13 +95,14 @@ absl::Status Serve(ServeArguments arguments) {
     const uint64_t one = 1;
     (void)!write(stopped, &one, sizeof one);
   });
-  auto server =
-      rpc::Server::Start(server_options, [env_options](const Settings& settings, uint64_t seed) {
-        EnvOptions options = env_options;
-        options.settings = settings;
-        options.seed = seed;
-        return MakeEnv(options);
-      });
+  auto server = rpc::Server::Start(server_options, [&](const Settings& settings, uint64_t seed,
+                                                       const std::shared_ptr<Doorbell>& doorbell) {
+    EnvOptions options = env_options;
+    if (!info->at_once) options.doorbell = doorbell;
+    options.settings = settings;
+    options.seed = seed;
+    return MakeEnv(options);
+  });
   if (!server.ok()) {
     close(stopped);
     return server.status();

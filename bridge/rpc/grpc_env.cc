@@ -8,6 +8,8 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,7 +20,7 @@
 #include "absl/time/clock.h"
 #include "bridge/make_env.h"
 #include "bridge/rpc/address.h"
-#include "bridge/rpc/client_stream.h"
+#include "bridge/rpc/client_lanes.h"
 #include "bridge/rpc/registry.h"
 #include "bridge/rpc/remote_spec.h"
 
@@ -73,21 +75,33 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name, 
   if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  // The worlds of a process share gRPC's connection to a server, so that messages that are under
-  // way together share system calls (about a tenth more timesteps than with a connection each).
-  // Channels share it where their arguments are equal.
+  // Channels share a connection where their arguments are equal. One that failed waits before it
+  // tries again; a fresh one does not.
   arguments.SetInt("midlane.generation", generation);
   return grpc::CreateCustomChannel(address->Target(), *credentials, arguments);
+}
+
+// The stream that the worlds of this process share at the server of that name.
+absl::StatusOr<std::shared_ptr<ClientLanes>> LanesTo(const std::string& name) {
+  static absl::Mutex mu(absl::kConstInit);
+  static auto* const streams = new std::map<std::string, std::weak_ptr<ClientLanes>>();
+  static int generation = 0;
+  const char* folder = std::getenv(kTlsDir);
+  absl::MutexLock lock(&mu);
+  std::weak_ptr<ClientLanes>& known = (*streams)[absl::StrCat(name, " ", folder ? folder : "")];
+  if (std::shared_ptr<ClientLanes> lanes = known.lock(); lanes && !lanes->broken()) return lanes;
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(name, ++generation);
+  if (!channel.ok()) return channel.status();
+  auto lanes = std::make_shared<ClientLanes>(*std::move(channel));
+  known = lanes;
+  return lanes;
 }
 
 class GrpcEnv final : public Env {
  public:
   GrpcEnv(const EnvOptions& options, std::shared_ptr<Doorbell> doorbell,
-          std::shared_ptr<grpc::Channel> channel)
-      : options_(options),
-        doorbell_(std::move(doorbell)),
-        channel_(std::move(channel)),
-        stub_(wire::Environment::NewStub(channel_)) {}
+          std::shared_ptr<ClientLanes> lanes)
+      : options_(options), doorbell_(std::move(doorbell)), lanes_(std::move(lanes)) {}
 
   ~GrpcEnv() override { DestroyWorld(); }
 
@@ -128,7 +142,7 @@ class GrpcEnv final : public Env {
     bool goes_on = false;
     for (size_t i = 0; i < agents_.size(); ++i) {
       Agent& agent = agents_[i];
-      if (agent.stream == nullptr) continue;
+      if (agent.lane == nullptr) continue;
       const AgentView view = ViewSlot(slots_->slot(static_cast<int>(i)));
       goes_on |= !view.last();
       if (!view.wants_action()) continue;
@@ -150,6 +164,7 @@ class GrpcEnv final : public Env {
     if (phase_ == Phase::kFresh) {
       return absl::FailedPreconditionError("nothing is coming: call Reset first");
     }
+    lanes_->Flush();
     if (awaited_.load(std::memory_order_acquire) > 0) {
       if (absl::Now() < deadline_) return false;
       return Broken(absl::DeadlineExceededError(
@@ -158,8 +173,8 @@ class GrpcEnv final : public Env {
     }
     for (size_t i = 0; i < agents_.size(); ++i) {
       Agent& agent = agents_[i];
-      if (agent.stream == nullptr) continue;
-      const auto response = agent.stream->TryReceive();
+      if (agent.lane == nullptr) continue;
+      const auto response = agent.lane->TryReceive();
       if (!response.ok()) return Broken(response.status());
       absl::Status status = ErrorOf(**response);
       if (status.ok()) {
@@ -197,12 +212,9 @@ class GrpcEnv final : public Env {
     ++restarts_;
     DestroyWorld();
     failure_ = absl::OkStatus();
-    // A connection that failed waits before it tries again; a fresh one does not.
-    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel =
-        Connect(options_.name, static_cast<int>(restarts_));
-    if (!channel.ok()) return Broken(channel.status());
-    channel_ = *std::move(channel);
-    stub_ = wire::Environment::NewStub(channel_);
+    absl::StatusOr<std::shared_ptr<ClientLanes>> lanes = LanesTo(options_.name);
+    if (!lanes.ok()) return Broken(lanes.status());
+    lanes_ = *std::move(lanes);
     const absl::Status status = Start();
     if (!status.ok()) failure_ = status;
     return status;
@@ -222,7 +234,7 @@ class GrpcEnv final : public Env {
   enum class Phase { kFresh, kAsked, kReady };
 
   struct Agent {
-    std::unique_ptr<ClientStream> stream;  // null: not ours
+    std::unique_ptr<ClientLane> lane;  // null: not ours
     wire::EnvironmentRequest step;
     bool running = false;  // its sequence, by the last answer
   };
@@ -235,7 +247,7 @@ class GrpcEnv final : public Env {
   }
 
   absl::Status CreateWorld() {
-    control_ = std::make_unique<ClientStream>(stub_.get(), [] {});
+    control_ = std::make_unique<ClientLane>(lanes_, [] {});
     wire::EnvironmentRequest request;
     for (const auto& [name, value] : options_.settings) {
       (*request.mutable_create_world()->mutable_settings())[name] = TextTensor(value);
@@ -275,19 +287,15 @@ class GrpcEnv final : public Env {
       Agent& agent = agents_[i];
       const auto& described = description->agents(static_cast<int>(i));
       if (!described.joinable()) {
-        if (agent.stream != nullptr) {
-          // Heard by the server before anybody joins again, which a cancelled stream is not.
-          wire::EnvironmentRequest leave;
-          leave.mutable_leave_world();
-          agent.stream->Ask(leave, Deadline()).IgnoreError();
-          agent.stream.reset();
+        if (agent.lane != nullptr) {
+          agent.lane.reset();
         }
         agent.running = false;
         if (slots_) slots_->slot(static_cast<int>(i))->flags = 0;
         continue;
       }
       any = true;
-      if (agent.stream != nullptr) continue;
+      if (agent.lane != nullptr) continue;
       const absl::Status status = JoinAgent(*description, described.name(), &agent);
       if (!status.ok()) return status;
     }
@@ -298,13 +306,13 @@ class GrpcEnv final : public Env {
 
   absl::Status JoinAgent(const midlane::bridge::v1::DescribeWorldResponse& description,
                          const std::string& name, Agent* agent) {
-    agent->stream = std::make_unique<ClientStream>(stub_.get(), [this] {
+    agent->lane = std::make_unique<ClientLane>(lanes_, [this] {
       if (awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1) doorbell_->Ring();
     });
     wire::EnvironmentRequest join;
     join.mutable_join_world()->set_world_name(world_);
     (*join.mutable_join_world()->mutable_settings())["agent"] = TextTensor(name);
-    const auto response = agent->stream->Ask(join, Deadline());
+    const auto response = agent->lane->Ask(join, Deadline());
     if (!response.ok()) return response.status();
     absl::StatusOr<RemoteSpec> remote =
         RemoteSpec::Make((*response)->join_world().specs(), description);
@@ -339,8 +347,8 @@ class GrpcEnv final : public Env {
     wire::EnvironmentRequest poke;
     (*poke.mutable_step()->mutable_actions())[kNoAction].mutable_int32s();
     for (Agent& agent : agents_) {
-      if (agent.stream == nullptr || !agent.running) continue;
-      const auto response = agent.stream->Ask(poke, Deadline());
+      if (agent.lane == nullptr || !agent.running) continue;
+      const auto response = agent.lane->Ask(poke, Deadline());
       if (absl::IsInvalidArgument(response.status())) continue;  // not cut yet
       if (!response.ok()) return response.status();
       agent.running = false;
@@ -355,19 +363,17 @@ class GrpcEnv final : public Env {
       (*request.mutable_reset_world()->mutable_settings())[name] = TextTensor(value);
     }
     const absl::Time deadline = Deadline();
-    control_->Send(&request);
+    control_->Send(request);
     absl::StatusOr<const wire::EnvironmentResponse*> response =
         control_->Receive(absl::Now() + kCutPoll);
     while (absl::IsDeadlineExceeded(response.status())) {
       if (absl::Now() > deadline) {
         control_idle_ = false;
-        control_.reset();  // before the request that it may still read
         return Broken(absl::DeadlineExceededError("ResetWorld was not answered in time"));
       }
       const absl::Status status = EndSequences();
       if (!status.ok()) {
         control_idle_ = false;
-        control_.reset();
         return Broken(status);
       }
       response = control_->Receive(absl::Now() + kCutPoll);
@@ -385,20 +391,19 @@ class GrpcEnv final : public Env {
   // Sends every agent's step.
   void Ask() {
     int count = 0;
-    for (const Agent& agent : agents_) count += agent.stream != nullptr;
+    for (const Agent& agent : agents_) count += agent.lane != nullptr;
     awaited_.store(count, std::memory_order_release);
     deadline_ = Deadline();
     phase_ = Phase::kAsked;
     for (Agent& agent : agents_) {
-      if (agent.stream != nullptr) agent.stream->Send(&agent.step);
+      if (agent.lane != nullptr) agent.lane->Send(agent.step);
     }
   }
 
   const EnvOptions options_;
   const std::shared_ptr<Doorbell> doorbell_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<wire::Environment::Stub> stub_;
-  std::unique_ptr<ClientStream> control_;
+  std::shared_ptr<ClientLanes> lanes_;
+  std::unique_ptr<ClientLane> control_;
   bool control_idle_ = true;
   std::string world_;
   Settings settings_;  // of the world now
@@ -421,9 +426,9 @@ absl::StatusOr<std::unique_ptr<Env>> MakeGrpcEnv(const EnvOptions& options) {
     if (!made.ok()) return made.status();
     doorbell = *std::move(made);
   }
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options.name, 0);
-  if (!channel.ok()) return channel.status();
-  auto env = std::make_unique<GrpcEnv>(options, std::move(doorbell), *std::move(channel));
+  absl::StatusOr<std::shared_ptr<ClientLanes>> lanes = LanesTo(options.name);
+  if (!lanes.ok()) return lanes.status();
+  auto env = std::make_unique<GrpcEnv>(options, std::move(doorbell), *std::move(lanes));
   const absl::Status status = env->Start();
   if (!status.ok()) return status;
   return env;

@@ -2,8 +2,11 @@
 //
 // Names: grpc://HOST:PORT, grpc+unix:///PATH, and grpc+tls://HOST:PORT with the certificates of the
 //   folder that $MIDLANE_TLS_DIR names (ca.pem, client.pem, client.key; `midlane keys` makes them).
-// One world: a control stream creates, resets and destroys it, and every agent that the settings
-//   leave to us has a stream of its own; agents that are played by the game's bots are inactive.
+// One world: a control lane creates, resets and destroys it, and every agent that the settings
+//   leave to us has a lane of its own, all in the stream that this process has to that server
+//   (client_lanes.h); agents that are played by the game's bots are inactive.
+// What Step and Reset send leaves with the next Ready or Wait of any world of this process, so that
+//   the steps of a batch share a message.
 // Reset and Step return at once, except a Reset that changes settings or cuts an episode, which
 //   takes a round trip.
 // EnvOptions: `speed`, `render_every` and `work_dir` are the server's affair and not sent; settings

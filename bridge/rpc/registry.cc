@@ -17,7 +17,7 @@ constexpr absl::Duration kReapPoll = absl::Milliseconds(200);
 }  // namespace
 
 WorldRegistry::WorldRegistry(RegistryOptions options, WorldEnvFactory factory)
-    : options_(std::move(options)), factory_(std::move(factory)) {
+    : options_(std::move(options)), factory_(std::move(factory)), poller_(EnvPoller::Create()) {
   reaper_ = std::thread(&WorldRegistry::Reap, this);
 }
 
@@ -33,7 +33,7 @@ WorldRegistry::~WorldRegistry() {
 
 void WorldRegistry::Create(uint64_t client, const Settings& settings,
                            wire::EnvironmentResponse* response, Completion* completion) {
-  absl::Status refused;
+  absl::Status refused = poller_.status();
   Settings world_settings = settings;
   uint64_t seed = 0;
   const auto given = world_settings.find(kWorldSeed);
@@ -65,7 +65,7 @@ void WorldRegistry::Create(uint64_t client, const Settings& settings,
       options.env_timeout = options_.env_timeout;
       // Its thread waits for mu_ at the earliest.
       entry.world =
-          std::make_shared<World>(options, factory_, std::move(world_settings),
+          std::make_shared<World>(options, factory_, poller_->get(), std::move(world_settings),
                                   [this, name, response, completion](const absl::Status& status) {
                                     OnStarted(name, status, response, completion);
                                   });

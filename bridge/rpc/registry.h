@@ -63,6 +63,9 @@ class WorldRegistry {
   // Refuses new worlds and ends all there are; what waits in them is told UNAVAILABLE.
   void Drain();
 
+  // Null where it could not be made; then there are no worlds.
+  EnvPoller* poller() const { return poller_.ok() ? poller_->get() : nullptr; }
+
   int worlds();  // that exist, also while they start or end
 
  private:
@@ -85,6 +88,7 @@ class WorldRegistry {
 
   const RegistryOptions options_;
   const WorldEnvFactory factory_;
+  const absl::StatusOr<std::unique_ptr<EnvPoller>> poller_;
   absl::Mutex mu_;
   absl::CondVar wake_;
   std::map<std::string, Entry> worlds_ ABSL_GUARDED_BY(mu_);

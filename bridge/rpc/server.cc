@@ -83,7 +83,9 @@ class GrpcServer final : public Server {
   GrpcServer(const ServerOptions& options, WorldEnvFactory factory)
       : options_(options),
         registry_(std::make_unique<WorldRegistry>(options.registry, std::move(factory))),
-        service_(std::make_unique<EnvironmentService>(registry_.get(), options.connections_max)) {}
+        streams_(options.connections_max),
+        environment_(std::make_unique<EnvironmentService>(registry_.get(), &streams_)),
+        lanes_(std::make_unique<LanesService>(registry_.get(), &streams_)) {}
 
   ~GrpcServer() override { Shutdown(); }
 
@@ -110,7 +112,8 @@ class GrpcServer final : public Server {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort(address.Target(), credentials, &port);
-    builder.RegisterService(service_.get());
+    builder.RegisterService(environment_.get());
+    builder.RegisterService(lanes_.get());
     builder.SetMaxReceiveMessageSize(options_.message_bytes_max);
     builder.SetMaxSendMessageSize(-1);
     // A second server on the port must fail, not share it silently.
@@ -145,7 +148,7 @@ class GrpcServer final : public Server {
   }
 
   std::string address() const override { return address_; }
-  int connections() const override { return service_->streams(); }
+  int connections() override { return streams_.connections(); }
   int worlds() override { return registry_->worlds(); }
 
   void Shutdown() override {
@@ -157,15 +160,16 @@ class GrpcServer final : public Server {
     if (server_ != nullptr) {
       SetServing(false);
       registry_->Drain();
-      service_->Drain();
+      streams_.Drain();
       const absl::Time deadline = absl::Now() + options_.drain;
-      service_->WaitUntilEmpty(deadline);
+      streams_.WaitUntilEmpty(deadline);
       server_->Shutdown(absl::ToChronoTime(deadline));
-      service_->WaitUntilEmpty(absl::InfiniteFuture());
+      streams_.WaitUntilEmpty(absl::InfiniteFuture());
       server_->Wait();
     }
     server_.reset();
-    service_.reset();
+    environment_.reset();
+    lanes_.reset();
     registry_.reset();
     file_.reset();
   }
@@ -183,7 +187,9 @@ class GrpcServer final : public Server {
   std::string address_;
   std::unique_ptr<SocketFile> file_;
   std::unique_ptr<WorldRegistry> registry_;
-  std::unique_ptr<EnvironmentService> service_;
+  StreamTable streams_;
+  std::unique_ptr<EnvironmentService> environment_;
+  std::unique_ptr<LanesService> lanes_;
   std::unique_ptr<grpc::Server> server_;
 };
 

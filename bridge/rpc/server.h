@@ -1,4 +1,5 @@
-// Server: dm_env_rpc v1 over gRPC, with the standard health and reflection services.
+// Server: dm_env_rpc v1 over gRPC, by itself and in lanes (midlane/bridge/v1/lanes.proto), with the
+// standard health and reflection services.
 //
 // Listens on one address: a Unix socket (mode 0600), loopback TCP, or TCP with TLS and client
 //   certificates. A TCP address beyond loopback without TLS is refused.
@@ -33,7 +34,7 @@ struct TlsFiles {
 struct ServerOptions {
   std::string listen;  // unix:///PATH or HOST:PORT
   TlsFiles tls;
-  int connections_max = 256;                // streams at once
+  int connections_max = 256;                // streams and lanes at once
   int message_bytes_max = 4 << 20;          // of one request
   absl::Duration drain = absl::Seconds(2);  // that streams get to end at Shutdown
   RegistryOptions registry;
@@ -53,7 +54,7 @@ class Server {
   // and games are gone and the socket file too when it returns. Also done by the destructor.
   virtual void Shutdown() = 0;
 
-  virtual int connections() const = 0;
+  virtual int connections() = 0;
   virtual int worlds() = 0;
 };
 

@@ -1,57 +1,48 @@
-// EnvironmentService: the gRPC face of sessions, on the callback API with raw bytes, so that a
-// message that is no request is answered in the stream like every other mistake.
+// EnvironmentService and LanesService: the gRPC faces of sessions, on the callback API.
 //
-// One stream is one Session. A request is read when the one before it has been answered and the
-// answer is written, so a client that does not read stops being read. No lock is held across a
-// read, write or finish.
+// Process of dm_env_rpc.v1.Environment: one stream is one Session. A request is read when the one
+//   before it has been answered and the answer is written, so a client that does not read stops
+//   being read.
+// Process of midlane.bridge.v1.Lanes: one stream is many Sessions. Each has at most one request
+//   under way, which bounds what waits for a client that does not read.
+// No lock is held across a read, write or finish.
 // Thread-safety: all methods, any thread.
-// Ownership: the registry outlives the service; streams live until gRPC is done with them.
+// Ownership: the registry and the table outlive the services.
 #ifndef MIDLANE_BRIDGE_RPC_SERVICE_H_
 #define MIDLANE_BRIDGE_RPC_SERVICE_H_
 
 #include <grpcpp/grpcpp.h>
 
-#include <cstdint>
-#include <memory>
-#include <unordered_map>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "bridge/rpc/registry.h"
+#include "bridge/rpc/server_stream.h"
 #include "dm_env_rpc/v1/dm_env_rpc.grpc.pb.h"
+#include "midlane/bridge/v1/lanes.grpc.pb.h"
 
 namespace midlane::rpc {
-
-class Stream;
 
 class EnvironmentService final
     : public wire::Environment::WithRawCallbackMethod_Process<wire::Environment::Service> {
  public:
-  EnvironmentService(WorldRegistry* registry, int connections_max)
-      : registry_(registry), connections_max_(connections_max) {}
+  EnvironmentService(WorldRegistry* registry, StreamTable* table)
+      : registry_(registry), table_(table) {}
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Process(
-      grpc::CallbackServerContext* context) override;
-
-  // Ends every stream with UNAVAILABLE once what it is doing is answered, and new ones at once.
-  void Drain();
-  // False at `deadline` where a stream still exists.
-  bool WaitUntilEmpty(absl::Time deadline);
-
-  int streams();
+  StreamTable::Reactor* Process(grpc::CallbackServerContext* context) override;
 
  private:
-  friend class Stream;
-  using Streams = std::unordered_map<Stream*, std::shared_ptr<Stream>>;
-  void Forget(Stream* stream);
-
   WorldRegistry* const registry_;
-  const int connections_max_;
-  absl::Mutex mu_;
-  Streams streams_ ABSL_GUARDED_BY(mu_);
-  uint64_t clients_ ABSL_GUARDED_BY(mu_) = 0;
-  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  StreamTable* const table_;
+};
+
+class LanesService final : public midlane::bridge::v1::Lanes::WithRawCallbackMethod_Process<
+                               midlane::bridge::v1::Lanes::Service> {
+ public:
+  LanesService(WorldRegistry* registry, StreamTable* table) : registry_(registry), table_(table) {}
+
+  StreamTable::Reactor* Process(grpc::CallbackServerContext* context) override;
+
+ private:
+  WorldRegistry* const registry_;
+  StreamTable* const table_;
 };
 
 }  // namespace midlane::rpc

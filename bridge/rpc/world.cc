@@ -12,9 +12,6 @@
 namespace midlane::rpc {
 namespace {
 
-// How long a caller's thread waits for an Env that used to answer within it; shorter than two
-// thread switches cost.
-constexpr absl::Duration kInlineWait = absl::Microseconds(50);
 // How often the world's thread looks for waits that took too long.
 constexpr absl::Duration kExpiryPoll = absl::Milliseconds(500);
 constexpr char kWeights[] = "weights.";
@@ -29,30 +26,38 @@ absl::Status Left() { return absl::CancelledError("the request's own client is g
 
 }  // namespace
 
-World::World(WorldOptions options, WorldEnvFactory factory, Settings settings,
+World::World(WorldOptions options, WorldEnvFactory factory, EnvPoller* poller, Settings settings,
              std::function<void(absl::Status)> started)
     : options_(std::move(options)),
       factory_(std::move(factory)),
+      poller_(poller),
       created_settings_(std::move(settings)),
       settings_(created_settings_) {
+  poller_->Add(this);
   thread_ = std::thread(&World::Run, this, std::move(started));
 }
 
 World::~World() {
   BeginDestroy(absl::UnavailableError("the world is gone"), [] {});
   thread_.join();
+  poller_->Remove(this);
 }
 
 absl::Status World::Start() {
-  absl::StatusOr<std::unique_ptr<Env>> env = factory_(created_settings_, options_.seed);
+  absl::StatusOr<std::unique_ptr<Env>> env =
+      factory_(created_settings_, options_.seed, poller_->doorbell());
   if (!env.ok()) return env.status();
   absl::StatusOr<AgentSpecs> specs = AgentSpecs::Make((*env)->spec());
   if (!specs.ok()) return specs.status();
   absl::Status status = (*env)->Reset(created_settings_);
-  if (status.ok()) status = (*env)->Wait(options_.env_timeout);
+  if (!status.ok()) return status;
+  {
+    absl::MutexLock lock(&mu_);
+    env_ = *std::move(env);
+  }
+  status = AwaitEnv();
   if (!status.ok()) return status;
   absl::MutexLock lock(&mu_);
-  env_ = *std::move(env);
   specs_ = *std::move(specs);
   seats_.resize(specs_->spec().agents.size());
   ReadPlayable();
@@ -64,8 +69,44 @@ absl::Status World::Start() {
 absl::Status World::RestartEnv(const Settings& settings) {
   absl::Status status = env_->Restart();
   if (status.ok()) status = env_->Reset(settings);
-  if (status.ok()) status = env_->Wait(options_.env_timeout);
+  return status.ok() ? AwaitEnv() : status;
+}
+
+absl::Status World::AwaitEnv() {
+  absl::MutexLock lock(&mu_);
+  if (std::optional<absl::Status> answer = AnswerOfEnv()) return *answer;
+  thread_awaits_ = true;
+  while (!thread_answer_ && destroyed_.ok()) wake_.Wait(&mu_);
+  thread_awaits_ = false;
+  awaited_ = false;
+  std::optional<absl::Status> answer = std::exchange(thread_answer_, std::nullopt);
+  return answer ? *answer : destroyed_;
+}
+
+std::optional<absl::Status> World::AnswerOfEnv() {
+  // Awaited before the look: an answer that comes just after it rings for the poller.
+  if (!awaited_) answer_deadline_ = absl::Now() + options_.env_timeout;
+  awaited_ = true;
+  const absl::StatusOr<bool> ready = env_->Ready();
+  absl::Status status = ready.status();
+  if (status.ok() && !*ready) {
+    if (absl::Now() < answer_deadline_) return std::nullopt;
+    status = absl::DeadlineExceededError(absl::StrCat("the environment has not answered within ",
+                                                      absl::FormatDuration(options_.env_timeout)));
+  }
+  awaited_ = false;
   return status;
+}
+
+void World::Poll(Finished* finished) {
+  if (!awaited_.load(std::memory_order_acquire)) return;
+  absl::MutexLock lock(&mu_);
+  if (!awaited_) return;
+  std::optional<absl::Status> answer = AnswerOfEnv();
+  if (!answer) return;
+  if (!thread_awaits_) return OnAnswer(*answer, finished);
+  thread_answer_ = *std::move(answer);
+  wake_.Signal();
 }
 
 void World::Run(std::function<void(absl::Status)> started) {
@@ -77,34 +118,24 @@ void World::Run(std::function<void(absl::Status)> started) {
     if (destroyed_.ok()) destroyed_ = start;
   }
   mu_.Lock();
-  while (destroyed_.ok() || work_ != Work::kNone) {
-    if (work_ == Work::kNone) {
-      wake_.WaitWithTimeout(&mu_, kExpiryPoll);
-      if (work_ == Work::kNone) {
-        mu_.Unlock();
-        {
-          Finished finished;
-          absl::MutexLock lock(&mu_);
-          ExpireWaits(&finished);
-        }
-        mu_.Lock();
-        continue;
-      }
-    }
-    const Work work = std::exchange(work_, Work::kNone);
-    const Settings settings = work == Work::kRestart ? settings_ : Settings();
+  while (destroyed_.ok()) {
+    if (!restart_wanted_) wake_.WaitWithTimeout(&mu_, kExpiryPoll);
+    const bool restart = std::exchange(restart_wanted_, false);
+    const Settings settings = restart ? settings_ : Settings();
     mu_.Unlock();
-    const absl::Time begin = absl::Now();
-    const absl::Status status =
-        work == Work::kRestart ? RestartEnv(settings) : env_->Wait(options_.env_timeout);
+    const absl::Status status = restart ? RestartEnv(settings) : absl::OkStatus();
     {
       Finished finished;
       absl::MutexLock lock(&mu_);
-      answers_fast_ = work == Work::kWait && absl::Now() - begin < kInlineWait;
-      OnAnswer(status, &finished);
+      if (restart) {
+        OnAnswer(status, &finished);
+      } else {
+        ExpireWaits(&finished);
+      }
     }
     mu_.Lock();
   }
+  awaited_ = false;
   std::unique_ptr<Env> env = std::move(env_);
   mu_.Unlock();
   env.reset();
@@ -445,7 +476,7 @@ void World::TryWorldReset(Finished* finished) {
     seat.snapshot = std::move(snapshots[i]);
     if (seat.step) DeliverInterrupted(&seat, finished);
   }
-  if (!broken_.ok()) return GiveToThread(Work::kRestart);
+  if (!broken_.ok()) return BeginRestart();
   BeginCall(Operation::kReset, finished);
 }
 
@@ -502,7 +533,7 @@ void World::Advance(Finished* finished) {
   if (!broken_.ok()) {
     operation_ = Operation::kReset;
     busy_ = true;
-    return GiveToThread(Work::kRestart);
+    return BeginRestart();
   }
   if (cut_ || (!fresh_ && SequenceEnded())) {
     const absl::Status status = env_->Reset(settings_);
@@ -530,19 +561,11 @@ void World::Advance(Finished* finished) {
 void World::BeginCall(Operation operation, Finished* finished) {
   operation_ = operation;
   busy_ = true;
-  const absl::StatusOr<bool> ready = env_->Ready();
-  if (!ready.ok()) return OnAnswer(ready.status(), finished);
-  if (*ready) return OnAnswer(absl::OkStatus(), finished);
-  if (answers_fast_) {
-    const absl::Status status = env_->Wait(kInlineWait);
-    if (!absl::IsDeadlineExceeded(status)) return OnAnswer(status, finished);
-    answers_fast_ = false;
-  }
-  GiveToThread(Work::kWait);
+  if (std::optional<absl::Status> answer = AnswerOfEnv()) OnAnswer(*answer, finished);
 }
 
-void World::GiveToThread(Work work) {
-  work_ = work;
+void World::BeginRestart() {
+  restart_wanted_ = true;
   wake_.Signal();
 }
 

@@ -12,21 +12,23 @@
 //   the world is reset by another connection, every running agent is told INTERRUPTED by its next
 //   step (which moves nothing) and the step after it begins a sequence.
 // Invariants:
-//   1. `busy_` means that the Env has an answer outstanding: no slot is touched, and only the
-//      world's own thread calls the Env.
+//   1. `busy_` means that the Env has an answer outstanding: no slot is touched, and only who waits
+//      for it calls the Env: the poller, with mu_ held, while `awaited_`, else the world's thread.
 //   2. A RUNNING seat that is not `interrupted` and has nothing pending implies !busy_.
 //   3. No Completion is told under mu_.
 // Thread-safety: all methods, any thread; at most one request of one seat at a time. Requests are
-//   carried out on the calling thread where the Env answers at once (or within kInlineWait, when it
-//   did so before), otherwise the world's own thread waits for the Env.
-// Ownership: owns the Env and the thread. A request's messages live until its Completion is told.
-// Errors, in the response: INVALID_ARGUMENT (settings, actions, ids; nothing changed),
+//   carried out on the calling thread where the Env answers at once, otherwise the poller's thread
+//   goes on when it has. The world's own thread starts and restarts the Env, which takes long.
+// Ownership: owns the Env and the thread; the poller outlives it. A request's messages live until
+// its Completion is told. Errors, in the response: INVALID_ARGUMENT (settings, actions, ids;
+// nothing changed),
 //   FAILED_PRECONDITION (out of order), DEADLINE_EXCEEDED (the barrier or the game took too long),
 //   ABORTED (another agent went away), UNAVAILABLE and INTERNAL (the game; the next sequence
 //   begins with a fresh one), CANCELLED (the request's own client is gone).
 #ifndef MIDLANE_BRIDGE_RPC_WORLD_H_
 #define MIDLANE_BRIDGE_RPC_WORLD_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -44,6 +46,7 @@
 #include "bridge/env.h"
 #include "bridge/rpc/agent_specs.h"
 #include "bridge/rpc/completion.h"
+#include "bridge/rpc/env_poller.h"
 #include "midlane/bridge/v1/describe.pb.h"
 
 namespace midlane::rpc {
@@ -51,9 +54,10 @@ namespace midlane::rpc {
 // An agent's claim to a seat, unique in its world; 0: none.
 using Ticket = uint64_t;
 
-// Makes the Env of a world that is created under `settings`.
-using WorldEnvFactory =
-    std::function<absl::StatusOr<std::unique_ptr<Env>>(const Settings& settings, uint64_t seed)>;
+// Makes the Env of a world that is created under `settings`; it rings `doorbell`, or need not where
+// it answers at once (a ring that nobody needs wakes the poller for nothing).
+using WorldEnvFactory = std::function<absl::StatusOr<std::unique_ptr<Env>>(
+    const Settings& settings, uint64_t seed, const std::shared_ptr<Doorbell>& doorbell)>;
 
 struct WorldOptions {
   std::string name;
@@ -67,11 +71,11 @@ struct WorldOptions {
   absl::Duration env_timeout = absl::Seconds(30);
 };
 
-class World {
+class World final : private Polled {
  public:
   // The Env is made and first reset on the world's thread; `started` is told the outcome there.
   // After an error nothing but destruction may follow.
-  World(WorldOptions options, WorldEnvFactory factory, Settings settings,
+  World(WorldOptions options, WorldEnvFactory factory, EnvPoller* poller, Settings settings,
         std::function<void(absl::Status)> started);
   // REQUIRES: no request under way. Waits until the Env is gone.
   ~World();
@@ -149,12 +153,14 @@ class World {
     bool of_agent = false;  // answer as Reset
     bool begun = false;
   };
-  enum class Work { kNone, kWait, kRestart };
   enum class Operation { kNone, kStep, kReset };
 
   void Run(std::function<void(absl::Status)> started);
   absl::Status Start();
   absl::Status RestartEnv(const Settings& settings);
+  // On the world's thread, with an answer of the Env outstanding: waits for it.
+  absl::Status AwaitEnv();
+  void Poll(Finished* finished) override;
 
   template <typename Request>
   void BeginStep(Ticket ticket, const Request& request, wire::EnvironmentResponse* response,
@@ -163,7 +169,9 @@ class World {
   // All below: with mu_ held.
   void Advance(Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginCall(Operation operation, Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void GiveToThread(Work work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void BeginRestart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the Env's answer is there, or will not come; else it is awaited from now on.
+  std::optional<absl::Status> AnswerOfEnv() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnAnswer(const absl::Status& status, Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnFailure(const absl::Status& status, Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DeliverAll(Finished* finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -190,11 +198,12 @@ class World {
 
   const WorldOptions options_;
   const WorldEnvFactory factory_;
+  EnvPoller* const poller_;
   const Settings created_settings_;
 
   absl::Mutex mu_;
   absl::CondVar wake_;
-  // Called by the thread while busy_, else by whoever holds mu_.
+  // Called as invariant 1 says while busy_, else by whoever holds mu_.
   std::unique_ptr<Env> env_;
   std::optional<AgentSpecs> specs_;  // constant once started
   Settings settings_ ABSL_GUARDED_BY(mu_);
@@ -202,12 +211,15 @@ class World {
   uint64_t tickets_ ABSL_GUARDED_BY(mu_) = 0;
   bool started_ ABSL_GUARDED_BY(mu_) = false;
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
-  bool fresh_ ABSL_GUARDED_BY(mu_) = false;  // a first timestep that nobody has seen
-  bool cut_ ABSL_GUARDED_BY(mu_) = false;    // the next move is a reset
-  bool answers_fast_ ABSL_GUARDED_BY(mu_) = true;
+  bool fresh_ ABSL_GUARDED_BY(mu_) = false;   // a first timestep that nobody has seen
+  bool cut_ ABSL_GUARDED_BY(mu_) = false;     // the next move is a reset
   absl::Status broken_ ABSL_GUARDED_BY(mu_);  // of the Env: it must restart
   Operation operation_ ABSL_GUARDED_BY(mu_) = Operation::kNone;
-  Work work_ ABSL_GUARDED_BY(mu_) = Work::kNone;
+  bool restart_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  std::atomic<bool> awaited_{false};  // by the poller; changes with mu_ held
+  absl::Time answer_deadline_ ABSL_GUARDED_BY(mu_);
+  bool thread_awaits_ ABSL_GUARDED_BY(mu_) = false;  // the answer goes to thread_answer_
+  std::optional<absl::Status> thread_answer_ ABSL_GUARDED_BY(mu_);
   std::optional<WorldReset> reset_ ABSL_GUARDED_BY(mu_);
   absl::Status destroyed_ ABSL_GUARDED_BY(mu_);
   bool gone_ ABSL_GUARDED_BY(mu_) = false;

@@ -74,6 +74,7 @@ pid_t Fork(void (*body)(const std::string&), const std::string& path) {
 }
 
 void Serve(const std::string& path, rpc::WorldEnvFactory factory) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as `midlane serve` does
   rpc::ServerOptions options;
   options.listen = "unix://" + path;
   auto server = rpc::Server::Start(options, std::move(factory));
@@ -82,7 +83,7 @@ void Serve(const std::string& path, rpc::WorldEnvFactory factory) {
 }
 
 void ServeNull(const std::string& path) {
-  Serve(path, [](const Settings& settings, uint64_t seed) {
+  Serve(path, [](const Settings& settings, uint64_t seed, const std::shared_ptr<Doorbell>&) {
     EnvOptions env;
     env.name = "null";
     env.settings = settings;
@@ -94,8 +95,9 @@ void ServeNull(const std::string& path) {
 const ToyFolder* toy;
 
 void ServeGame(const std::string& path) {
-  Serve(path, [](const Settings&, uint64_t seed) {
+  Serve(path, [](const Settings&, uint64_t seed, const std::shared_ptr<Doorbell>& doorbell) {
     EnvOptions env;
+    env.doorbell = doorbell;
     env.name = "toy";
     env.settings = {{"agents", "1"}, {"length", "1000000000"}};
     env.seed = seed;

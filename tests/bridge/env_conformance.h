@@ -356,14 +356,15 @@ TEST_P(EnvConformance, EveryTimestepRings) {
   options.doorbell = *doorbell;
   std::unique_ptr<Env> env = Make(options);
   ASSERT_NE(env, nullptr);
-  // Waits for rings alone, as a worker does.
-  const auto await_ring = [&](uint32_t seen) {
+  // Looks, then waits for rings alone, as a worker does.
+  const auto await_ring = [&](uint32_t before) {
+    uint32_t seen = before;
     for (int ring = 0; ring < 100; ++ring) {
-      ASSERT_TRUE((*doorbell)->WaitFor(seen, 1, kPatience)) << "nobody rang";
-      seen = (*doorbell)->rings();
       absl::StatusOr<bool> ready = env->Ready();
       ASSERT_TRUE(ready.ok()) << ready.status();
+      ASSERT_TRUE((*doorbell)->WaitFor(*ready ? before : seen, 1, kPatience)) << "nobody rang";
       if (*ready) return;
+      seen = (*doorbell)->rings();
     }
     FAIL() << "rung a hundred times without a timestep";
   };

@@ -93,8 +93,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   midlane::rpc::RegistryOptions options;
   options.environment = "fuzz";
   options.worlds_max = 4;
-  WorldRegistry registry(options, [](const midlane::Settings& settings, uint64_t seed) {
+  WorldRegistry registry(options, [](const midlane::Settings& settings, uint64_t seed,
+                                     const std::shared_ptr<midlane::Doorbell>& doorbell) {
     midlane::EnvOptions env;
+    env.doorbell = doorbell;
     env.name = "probe";
     env.settings = settings;
     env.seed = seed;

@@ -167,7 +167,7 @@ class StandardServicesTest(BridgeTest):
   def test_list(self):
     listed = self.reflect(list_services="").list_services_response.service
     self.assertContainsSubset(
-        {"dm_env_rpc.v1.Environment", "grpc.health.v1.Health",
+        {"dm_env_rpc.v1.Environment", "midlane.bridge.v1.Lanes", "grpc.health.v1.Health",
          "grpc.reflection.v1alpha.ServerReflection"}, {service.name for service in listed})
 
   def test_protos_are_the_published_ones(self):

@@ -18,6 +18,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bridge/doorbell.h"
 #include "bridge/env.h"
 #include "bridge/slots.h"
 
@@ -33,6 +34,7 @@ struct FakeControl {
   int made = 0, gone = 0;  // Envs
   int steps = 0, resets = 0, restarts = 0;
   bool masked = false;
+  std::shared_ptr<Doorbell> doorbell;  // of the Env made last
 
   void Hold() {
     std::lock_guard<std::mutex> lock(mutex);
@@ -43,10 +45,12 @@ struct FakeControl {
     std::lock_guard<std::mutex> lock(mutex);
     allowed += answers;
     changed.notify_all();
+    if (doorbell) doorbell->Ring();
   }
   void Break(absl::Status status) {
     std::lock_guard<std::mutex> lock(mutex);
     fault = std::move(status);
+    if (doorbell) doorbell->Ring();
   }
   int Count(int FakeControl::*counter) {
     std::lock_guard<std::mutex> lock(mutex);
@@ -56,10 +60,11 @@ struct FakeControl {
 
 class FakeEnv final : public Env {
  public:
-  FakeEnv(int agents, FakeControl* control)
+  FakeEnv(int agents, FakeControl* control, const std::shared_ptr<Doorbell>& doorbell)
       : control_(control), spec_(MakeSpec(agents)), slots_(spec_) {
     std::lock_guard<std::mutex> lock(control_->mutex);
     ++control_->made;
+    control_->doorbell = doorbell;
   }
   ~FakeEnv() override {
     std::lock_guard<std::mutex> lock(control_->mutex);

@@ -47,7 +47,7 @@ TEST(GrpcEnv, SpecIsThatOfTheServersEnv) {
   for (const Settings& settings : {Settings{{"agents", "2"}}, Settings{}}) {
     std::unique_ptr<rpc::Server> server = Serve("probe");
     absl::StatusOr<std::unique_ptr<Env>> far = rpc::MakeGrpcEnv(To(*server, settings));
-    absl::StatusOr<std::unique_ptr<Env>> near = Factory("probe")(settings, 1);
+    absl::StatusOr<std::unique_ptr<Env>> near = Factory("probe")(settings, 1, nullptr);
     ASSERT_TRUE(far.ok()) << far.status();
     EXPECT_EQ((*far)->spec().Hash(), (*near)->spec().Hash());
   }

@@ -18,13 +18,15 @@ namespace midlane {
 
 // Worlds of one environment that MakeEnv knows.
 inline rpc::WorldEnvFactory Factory(const std::string& name) {
-  return [name](const Settings& settings, uint64_t seed) {
-    EnvOptions options;
-    options.name = name;
-    options.settings = settings;
-    options.seed = seed;
-    return MakeEnv(options);
-  };
+  return
+      [name](const Settings& settings, uint64_t seed, const std::shared_ptr<Doorbell>& doorbell) {
+        EnvOptions options;
+        options.name = name;
+        options.doorbell = doorbell;
+        options.settings = settings;
+        options.seed = seed;
+        return MakeEnv(options);
+      };
 }
 
 // A server of `environment`, on a Unix socket where `options` names none; null after a failure.

@@ -22,10 +22,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "bridge/rpc/address.h"
 #include "dm_env_rpc/v1/dm_env_rpc.grpc.pb.h"
-#include "tests/bridge/rpc/fake_env.h"
-#include "tests/bridge/rpc/requests.h"
+#include "tests/bridge/rpc/server_fixture.h"
 
 namespace midlane::rpc {
 namespace {
@@ -87,52 +85,13 @@ class Client {
   bool finished_ = false;
 };
 
-class ServerTest : public testing::Test {
+class ServerTest : public ServerFixture {
  protected:
-  ServerTest() {
-    folder_ = absl::StrCat(testing::TempDir(), "srv", getpid());
-    mkdir(folder_.c_str(), 0700);
-    path_ = folder_ + "/a.sock";
-    options_.listen = "unix://" + path_;
-    options_.drain = absl::Milliseconds(500);
-  }
-  ~ServerTest() override {
-    server_.reset();
-    EXPECT_EQ(control_.made, control_.gone);
-    EXPECT_NE(access(path_.c_str(), F_OK), 0) << "the socket is left";
-    EXPECT_NE(access((path_ + ".lock").c_str(), F_OK), 0);
-    rmdir(folder_.c_str());
-  }
-
-  absl::StatusOr<std::unique_ptr<Server>> TryServe(const ServerOptions& options, int agents = 1) {
-    return Server::Start(options, [this, agents](const Settings&, uint64_t) {
-      return std::make_unique<FakeEnv>(agents, &control_);
-    });
-  }
-
-  void Serve(int agents = 1) {
-    auto server = TryServe(options_, agents);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    target_ = ParseAddress(server_->address())->Target();
-  }
-
   std::unique_ptr<Client> Connect() { return std::make_unique<Client>(target_); }
 
   static std::string Create(Client& client) {
     return client.Send(CreateWorld()).create_world().world_name();
   }
-
-  void ExpectRefused(const ServerOptions& options, absl::StatusCode code, const std::string& part) {
-    const absl::Status status = TryServe(options).status();
-    EXPECT_EQ(status.code(), code) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
-  }
-
-  FakeControl control_;
-  std::string folder_, path_, target_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
 };
 
 TEST_F(ServerTest, SocketIsPrivateAndOurs) {

@@ -25,8 +25,10 @@ class SessionTest : public testing::Test {
   void Serve(int agents, RegistryOptions options = {}) {
     options.environment = "fake";
     registry_ = std::make_unique<WorldRegistry>(
-        options, [this, agents](const Settings&, uint64_t) -> absl::StatusOr<std::unique_ptr<Env>> {
-          return std::make_unique<FakeEnv>(agents, &control_);
+        options,
+        [this, agents](const Settings&, uint64_t, const std::shared_ptr<Doorbell>& doorbell)
+            -> absl::StatusOr<std::unique_ptr<Env>> {
+          return std::make_unique<FakeEnv>(agents, &control_, doorbell);
         });
     for (int i = 1; i <= 3; ++i) clients_.push_back(std::make_unique<LocalClient>(&*registry_, i));
   }
@@ -604,14 +606,16 @@ TEST_F(SessionTest, BytesThatAreNoRequestAreAnswered) {
 
 // Agents of a probe world in two threads: nobody's action is seen before it acted.
 TEST_F(SessionTest, ProbeWorldsAgreeOnEveryTick) {
-  registry_ = std::make_unique<WorldRegistry>(RegistryOptions(),
-                                              [](const Settings& settings, uint64_t seed) {
-                                                EnvOptions options;
-                                                options.name = "probe";
-                                                options.settings = settings;
-                                                options.seed = seed;
-                                                return MakeEnv(options);
-                                              });
+  registry_ = std::make_unique<WorldRegistry>(
+      RegistryOptions(),
+      [](const Settings& settings, uint64_t seed, const std::shared_ptr<Doorbell>& doorbell) {
+        EnvOptions options;
+        options.name = "probe";
+        options.settings = settings;
+        options.seed = seed;
+        options.doorbell = doorbell;
+        return MakeEnv(options);
+      });
   for (int i = 1; i <= 2; ++i) clients_.push_back(std::make_unique<LocalClient>(&*registry_, i));
   const std::string world = Create({{"agents", "2"}, {"length", "20"}});
   std::vector<int> frames[2];

@@ -1,0 +1,81 @@
+// EnvPoller: one thread that waits for the Envs of all worlds, on one doorbell.
+//
+// A game's post wakes this thread alone, whichever world it is of; answers of games that are ready
+// together are told under one Cork, so that they leave in one message where a client can take that.
+// Thread-safety: all methods, any thread.
+// Ownership: shares the doorbell with the Envs; outlives what it polls.
+#ifndef MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
+#define MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
+
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "bridge/doorbell.h"
+#include "bridge/rpc/completion.h"
+
+namespace midlane::rpc {
+
+// What waits for an Env.
+class Polled {
+ public:
+  // Looks whether the answer is there; called after each ring, and ten times a second without one.
+  // On the poller's thread.
+  virtual void Poll(Finished* finished) = 0;
+
+ protected:
+  ~Polled() = default;
+};
+
+// What is to be told that a time has come.
+class Timed {
+ public:
+  // On the poller's thread, under no lock. Answers when it wants to be told again; InfiniteFuture:
+  // not any more.
+  virtual absl::Time OnTime(absl::Time now) = 0;
+
+ protected:
+  ~Timed() = default;
+};
+
+class EnvPoller {
+ public:
+  // ResourceExhausted where the doorbell cannot be made.
+  static absl::StatusOr<std::unique_ptr<EnvPoller>> Create();
+  ~EnvPoller();
+  EnvPoller(const EnvPoller&) = delete;
+  EnvPoller& operator=(const EnvPoller&) = delete;
+
+  // What every polled Env rings.
+  const std::shared_ptr<Doorbell>& doorbell() const { return doorbell_; }
+
+  void Add(Polled* polled);
+  // Poll is not called any more, nor under way, when it returns. Not from within Poll.
+  void Remove(Polled* polled);
+
+  // Has `timed` told at `time` or a little later, unless it is gone by then.
+  void At(absl::Time time, std::weak_ptr<Timed> timed);
+
+ private:
+  explicit EnvPoller(std::shared_ptr<Doorbell> doorbell);
+  void Run();
+  // Tells those whose time has come; answers how long the next one has still to wait.
+  absl::Duration TellTimed();
+
+  const std::shared_ptr<Doorbell> doorbell_;
+  absl::Mutex mu_;
+  std::vector<Polled*> polled_ ABSL_GUARDED_BY(mu_);
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Mutex timed_mu_;
+  std::vector<std::pair<absl::Time, std::weak_ptr<Timed>>> timed_ ABSL_GUARDED_BY(timed_mu_);
+  std::thread thread_;
+};
+
+}  // namespace midlane::rpc
+
+#endif  // MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
