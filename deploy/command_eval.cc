@@ -274,8 +274,10 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       "  midlane eval runs/try2 --opponent runs/blobby          agent against agent\n"
       "  midlane eval blobby --require-lower 0.5 --json out.json   exits 3 where it is not met\n"
       "  midlane eval --env blobby --policy random --games 10   before anything is trained");
-  command->add_option("run", arguments->run,
-                      "a run by name or folder, a checkpoint file, or RUN@VERSION of its pool");
+  command->add_option(
+      "run", arguments->run,
+      "a run by name or folder (its mean weights of the last part of training), a "
+      "checkpoint file, RUN@last (the very last weights), or RUN@VERSION of its pool");
   command->add_option("--env", arguments->environment, "default: the one it was trained on");
   command
       ->add_option("--opponent", arguments->opponents,

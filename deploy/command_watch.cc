@@ -221,7 +221,8 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
       "  midlane watch blobby --games 2                  the same match from both sides");
   command
       ->add_option("run", arguments->run,
-                   "a run by name or folder, a checkpoint file, or RUN@VERSION of its pool")
+                   "a run by name or folder (its mean weights of the last part of training), a "
+                   "checkpoint file, RUN@last (the very last weights), or RUN@VERSION of its pool")
       ->required();
   command->add_option("--opponent", arguments->opponent,
                       "a bot as NAME or NAME:STRENGTH, or a run with a slash, like runs/other "

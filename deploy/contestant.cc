@@ -12,6 +12,11 @@
 #include "learner/inspect.h"
 
 namespace midlane {
+namespace {
+
+constexpr char kLast[] = "last";
+
+}  // namespace
 
 absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
                                      const CommandContext& context) {
@@ -24,15 +29,18 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   }
   auto contents = LoadCheckpointWeights(path);
   if (!contents.ok()) return contents.status();
-  if (!parts.second.empty()) {
+  Weights weights = std::move(contents->average);
+  if (parts.second == kLast) {
+    weights = std::move(contents->weights);
+  } else if (!parts.second.empty()) {
     uint64_t version = 0;
     if (!absl::SimpleAtoi(parts.second, &version)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, ": what follows @ is a version's number, not ", parts.second));
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, ": what follows @ is a version's number, or ", kLast, ", not ", parts.second));
     }
     auto past = LoadPastWeights(path, version);
     if (!past.ok()) return past.status();
-    contents->weights = std::move(*past);
+    weights = std::move(*past);
   }
   std::shared_ptr<Policy> policy;
   if (backend == "torch") {
@@ -42,12 +50,12 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   } else {
     policy = MakeNativePolicy(contents->shape);
   }
-  if (auto status = policy->Load(contents->weights); !status.ok()) return status;
+  if (auto status = policy->Load(weights); !status.ok()) return status;
   Contestant agent;
   agent.player.name = name;
   agent.player.policy = std::move(policy);
   agent.config_text = contents->config_text;
-  agent.version = contents->weights.version;
+  agent.version = weights.version;
   agent.timesteps = contents->timesteps;
   agent.seconds = contents->seconds;
   return agent;

@@ -24,8 +24,9 @@ struct Contestant {
 };
 
 // `backend`: "native" or "torch" (then `context` must have it).
-// An agent's `name`: a run by name or folder, or a checkpoint file; "RUN@VERSION" is a past version
-// of its pool.
+// An agent's `name`: a run by name or folder, or a checkpoint file. It plays with the mean weights
+// of the last part of its training; as "RUN@last" with the very last ones, and as "RUN@VERSION" it
+// is a past version of its pool.
 absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
                                      const CommandContext& context);
 

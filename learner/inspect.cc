@@ -26,6 +26,8 @@ absl::StatusOr<CheckpointContents> LoadCheckpointWeights(const std::string& path
   if (!state.ok()) return state.status();
   CheckpointContents contents;
   contents.shape = std::move(state->shape);
+  contents.average = state->weights;
+  if (!state->average.empty()) contents.average.parameters = std::move(state->average);
   contents.weights = std::move(state->weights);
   contents.environment = std::move(state->environment);
   contents.environment_hash = state->environment_hash;

@@ -19,6 +19,9 @@ namespace midlane {
 struct CheckpointContents {
   NetworkShape shape;
   Weights weights;  // of the last published version
+  // The same with the mean of the last part of training as its parameters, for evaluation; where
+  // none was kept, `weights` themselves.
+  Weights average;
   std::string environment;
   uint64_t environment_hash = 0;
   std::string config_text;

@@ -23,6 +23,7 @@
 #include "learner/ppo.h"
 #include "learner/publisher.h"
 #include "learner/receiver.h"
+#include "learner/weight_average.h"
 #include "rollout/transport.h"
 
 namespace midlane {
@@ -110,7 +111,8 @@ class PpoLearner final : public Learner {
         lock_(std::move(lock)),
         version_file_(options_.run_dir),
         shape_(MakeNetworkShape(spec, options_.network)),
-        league_(LeagueOptionsFor(spec, options_.league)) {}
+        league_(LeagueOptionsFor(spec, options_.league)),
+        average_(options_.average_steps) {}
 
   absl::Status Initialise() {
     std::error_code ignored;
@@ -252,6 +254,7 @@ class PpoLearner final : public Learner {
     engine_->SetAdam(state->adam);
     observations_ = std::move(state->observations);
     deviation_.Restore(std::move(state->returns));
+    average_.Restore(std::move(state->average));
     seed_ = state->seed;
     iteration_ = state->iteration;
     timesteps_ = state->timesteps;
@@ -327,6 +330,7 @@ class PpoLearner final : public Learner {
       }
       ++iteration_;
       timesteps_ += batch->steps();
+      average_.Add(weights_.parameters, batch->steps(), timesteps_);
       line_timesteps_ += batch->steps();
       receiver_->Trained(std::move(batch));
       ++weights_.version;
@@ -389,6 +393,7 @@ class PpoLearner final : public Learner {
     state.environment = spec_.environment;
     state.environment_hash = spec_.Hash();
     state.weights = weights_;
+    state.average = average_.mean();
     state.adam = engine_->GetAdam();
     state.observations = observations_;
     state.returns = deviation_.moments();
@@ -604,6 +609,7 @@ class PpoLearner final : public Learner {
   // What a checkpoint holds.
   bool resumed_ = false;
   Weights weights_;  // published last
+  WeightAverage average_;
   RunningMoments observations_;
   ReturnDeviation deviation_;
   uint64_t seed_ = 1;

@@ -104,6 +104,8 @@ struct LearnerOptions {
   uint64_t timesteps_max = 0;  // stop after; 0: never
   double seconds_max = 0;      // of training time, over all resumes; 0: never
   double checkpoint_seconds = 30;
+  // Timesteps over which the weights are averaged that evaluation plays with; 0: no mean is kept.
+  double average_steps = 1e6;
   uint32_t checkpoints_keep = 0;  // numbered copies beside checkpoint.mdl; 0: only the league's
   double target_win_rate = 0;     // stop when every scripted opponent's recent win rate is above
   std::string config_text;        // kept in the checkpoint, so that a run describes itself

@@ -11,6 +11,7 @@ namespace midlane {
 namespace {
 
 constexpr char kPastPrefix[] = "past/";
+constexpr char kAverage[] = "average";
 constexpr uint32_t kHeadsMax = 4096;
 constexpr uint32_t kInputsMax = 1u << 24;
 
@@ -190,6 +191,11 @@ Sections EncodeLearnerState(const LearnerState& state) {
     sections["environment"] = out.Take();
   }
   sections["weights"] = EncodeWeights(state.shape, state.weights, WireDtype::kF32);
+  if (!state.average.empty()) {
+    Weights average = state.weights;
+    average.parameters = state.average;
+    sections[kAverage] = EncodeWeights(state.shape, average, WireDtype::kF32);
+  }
   {
     ByteWriter out;
     out.Put<uint64_t>(state.adam.steps);
@@ -250,6 +256,13 @@ absl::StatusOr<LearnerState> DecodeLearnerState(const std::string& file, const S
     if (weights.ok()) state.weights = *std::move(weights);
     return weights.status();
   });
+  if (sections.contains(kAverage)) {
+    decode(kAverage, [&](std::string_view bytes) {
+      absl::StatusOr<Weights> average = DecodeWeights(state.shape, bytes);
+      if (average.ok()) state.average = std::move(average->parameters);
+      return average.status();
+    });
+  }
   decode("adam", [&](std::string_view bytes) {
     ByteReader in(bytes);
     state.adam.steps = in.Get<uint64_t>("steps");

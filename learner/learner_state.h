@@ -1,7 +1,8 @@
 // LearnerState: everything that a run goes on from, and the sections of a checkpoint that hold it.
 //
-// Sections: network, environment, weights (the wire form of a version, float32), adam, normaliser,
-//   counters, league, accounts, config, and past/VERSION for the blob of each past version.
+// Sections: network, environment, weights (the wire form of a version, float32), average (likewise;
+//   only where there is one), adam, normaliser, counters, league, accounts, config, and
+//   past/VERSION for the blob of each past version.
 // Thread-safety: values and pure functions.
 // Errors: those of ReadCheckpoint; InvalidArgument names the section and its field.
 #ifndef MIDLANE_LEARNER_LEARNER_STATE_H_
@@ -12,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "learner/checkpoint.h"
@@ -28,7 +30,8 @@ struct LearnerState {
   NetworkShape shape;
   std::string environment;
   uint64_t environment_hash = 0;
-  Weights weights;  // version: the one published last
+  Weights weights;             // version: the one published last
+  std::vector<float> average;  // parameters (weight_average.h); empty: none
   AdamState adam;
   RunningMoments observations;
   RunningMoments returns{1};

@@ -65,6 +65,7 @@ absl::Status ValidateLearnerOptions(const Spec& spec, const LearnerOptions& opti
   check.Range("learner.threads", options.threads, 1, kThreadsMax);
   check.Range("learner.chunk_steps", options.chunk_steps, 1, 4096);
   check.Range("learner.checkpoint_seconds", options.checkpoint_seconds, 0, 1e9);
+  check.Range("learner.average_steps", options.average_steps, 0, 1e12);
   check.Range("learner.target_win_rate", options.target_win_rate, 0, 1);
   check.OneOf("learner.wire_dtype", options.wire_dtype, {"f32", "bf16"});
   check.OneOf("learner.engine", options.engine, {"auto", "native", "torch"});
