@@ -69,7 +69,8 @@ end
 
 -- All that cuts a match short when it changes: everything but the seed, which waits for the next match.
 local function world_of(settings)
-  return table.concat({config_of(settings), settings.episode or "rally", settings.frame_skip or "4"}, " ")
+  return table.concat({config_of(settings), settings.episode or "rally", settings.frame_skip or "4",
+                       settings.serve_limit or "60"}, " ")
 end
 
 -- Where and when a flying ball comes down to HEAD, over walls and net: x, x seen from the right, frames.
@@ -113,8 +114,8 @@ end
 local function attach(game, settings, stale)
   local shared, exchange, reward, post = midlane.shared, midlane.exchange, midlane.reward, midlane.post
   local observe, action, effect = midlane.observe, midlane.action, midlane.effect
-  local FIRST, TERMINATED, MATCH_OVER, PASSIVE =
-      midlane.FIRST, midlane.TERMINATED, midlane.MATCH_OVER, midlane.PASSIVE
+  local FIRST, TERMINATED, TRUNCATED, MATCH_OVER, PASSIVE =
+      midlane.FIRST, midlane.TERMINATED, midlane.TRUNCATED, midlane.MATCH_OVER, midlane.PASSIVE
   local ballx, bally, bspeedx, bspeedy = game.ballx, game.bally, game.bspeedx, game.bspeedy
   local posx, posy, speedx, speedy = game.posx, game.posy, game.speedx, game.speedy
   local rules_winning, rules_hit = game.IsWinning, game.OnBallHitsPlayer
@@ -122,6 +123,8 @@ local function attach(game, settings, stale)
   local left_agent, right_agent = (settings.left or "agent") == "agent", settings.right == "agent"
   local unwatched = not (left_agent or right_agent)
   local rally_episode = (settings.episode or "rally") == "rally"
+  local serve_limit = tonumber(settings.serve_limit or 60) * FRAMES_PER_SECOND
+  if serve_limit == 0 then serve_limit = math.huge end
   local period = unwatched and UNWATCHED_FRAMES or tonumber(settings.frame_skip or 4)
   local config, world = config_of(settings), world_of(settings)
   local agents = {}
@@ -136,6 +139,7 @@ local function attach(game, settings, stale)
   local over = false                -- nothing more to do in this match
   local restarting = stale and "reread" or nil  -- keys to a new match that is wanted before this one ends
   local opening = true
+  local serve_since = frame         -- since when a serve is waited for
   local server, last_touch, ball_side = LEFT, nil, nil
   local left_touches, right_touches, left_score, right_score, rallies = 0, 0, 0, 0, 0
   local first = FIRST
@@ -253,7 +257,7 @@ local function attach(game, settings, stale)
     if restarting then return end_match_early(restarting) end
     if dead then
       if game.isgamerunning() then return end
-      dead, running = false, false
+      dead, running, serve_since = false, false, frame
       server = game.servingplayer() == RIGHT and RIGHT or LEFT
       last_touch, ball_side = nil, nil
       left_touches, right_touches = 0, 0
@@ -262,9 +266,18 @@ local function attach(game, settings, stale)
       if server == RIGHT and right_agent then reward(2, SERVE_WAIT, period / FRAMES_PER_SECOND) end
     end
     local began = first ~= 0
+    local stalled = not running and not began and frame - serve_since > serve_limit
+    if stalled then
+      record_metrics(frame, nil)
+      first = TRUNCATED + MATCH_OVER
+    end
     post_all(first)
     first = 0
     local answer = exchange(frame)
+    if stalled then
+      if answer == "close" then return close(frame) end
+      return end_match_early(way_to_next_match(midlane.settings()))
+    end
     if answer == "step" then
       interval, wait = period, period
       if left_agent then

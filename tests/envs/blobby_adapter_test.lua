@@ -296,6 +296,43 @@ function tests.a_rally_ends_with_its_point_and_the_next_begins_at_the_serve()
   equal_list(Last(host)[2].rally, {0, 1, 0, 1 / 15}, "rally")
 end
 
+function tests.a_serve_that_does_not_come_cuts_the_match()
+  local host = new_host(defaults({right = "agent", serve_limit = "2"}))
+  local game = new_match(host)
+  game.frames(149)
+  equal(flags(Last(host)[1]), "", "flags within the limit")
+  game.hit(LEFT)
+  game.frames(300)
+  equal(flags(Last(host)[1]), "", "flags of a long rally")
+  host.answers = {"reset"}
+  game.point(LEFT)
+  game.frames(60)
+  game.serve()
+  game.frames(151)
+  equal(flags(Last(host)[1]), "", "flags: the wait counts from this serve")
+  local exchanges = #host.exchanges
+  for _ = 1, 8 do
+    host.answers = {"reset"}
+    game.frame()
+    if #host.exchanges > exchanges then break end
+  end
+  equal(flags(Last(host)[1]), "truncated+match over", "left's flags")
+  equal(flags(Last(host)[2]), "truncated+match over", "right's flags")
+  equal(Last(host)[1].metrics.points_for, 1, "points_for")
+  equal(Last(host)[1].metrics.won, 0, "won")
+  equal_list(host.keys, {"again"}, "keys")
+  exchanges = #host.exchanges
+  game.frames(500)
+  equal(#host.exchanges, exchanges, "exchanges after the cut")
+end
+
+function tests.a_serve_may_wait_for_ever_without_a_limit()
+  local host = new_host(defaults({serve_limit = "0"}))
+  local game = new_match(host)
+  game.frames(75 * 600)
+  equal(flags(Last(host)[1]), "", "flags after ten minutes")
+end
+
 function tests.a_match_episode_goes_on_over_points()
   local host = new_host(defaults({right = "agent", episode = "match"}))
   local game = new_match(host)
