@@ -145,7 +145,8 @@ struct EnvironmentInfo {
   std::string default_strength;
 };
 
-// NotFound names the known ones; InvalidArgument where the game's description is wrong.
+// NotFound names the known ones; InvalidArgument where the game's description is wrong. Of
+// grpc://HOST:PORT the server is asked: its errors, Unavailable where it is not reached.
 absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name);
 
 // Names that MakeEnv knows (not the grpc ones), sorted.

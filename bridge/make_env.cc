@@ -23,8 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Registry {
-  std::mutex mutex;  // of both maps
+  std::mutex mutex;  // of the maps
   std::map<std::string, EnvFactory> schemes;
+  std::map<std::string, EnvDescriber> describers;  // of the same schemes
   std::map<std::string, EnvFactory> names;
 };
 
@@ -33,12 +34,24 @@ Registry& registry() {
   return *registry;
 }
 
-EnvFactory Find(bool scheme, const std::string& key) {
-  Registry& all = registry();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  const auto& map = scheme ? all.schemes : all.names;
+// An empty function where `map` has no such key.
+template <typename Function>
+Function Find(const std::map<std::string, Function>& map, const std::string& key) {
+  std::lock_guard<std::mutex> lock(registry().mutex);
   const auto found = map.find(key);
-  return found == map.end() ? EnvFactory() : found->second;
+  return found == map.end() ? Function() : found->second;
+}
+
+// Of "SCHEME://..."; empty where there is none.
+std::string SchemeOf(const std::string& name) {
+  const size_t end = name.find("://");
+  return end == std::string::npos ? "" : name.substr(0, end);
+}
+
+absl::Status NoSuchScheme(const std::string& name) {
+  return absl::NotFoundError(absl::StrCat("this program cannot reach '", name,
+                                          "': it was built without '", SchemeOf(name),
+                                          "' environments"));
 }
 
 // The folder that holds bin/ and lib/ of this build, or empty.
@@ -84,10 +97,11 @@ EnvironmentInfo Info(const std::string& name, const std::vector<SettingSpec>& se
 
 }  // namespace
 
-void RegisterEnvScheme(const std::string& scheme, EnvFactory factory) {
+void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescriber describer) {
   Registry& all = registry();
   std::lock_guard<std::mutex> lock(all.mutex);
   all.schemes[scheme] = std::move(factory);
+  all.describers[scheme] = std::move(describer);
 }
 
 void RegisterEnvironment(const std::string& name, EnvFactory factory) {
@@ -129,9 +143,13 @@ std::vector<std::string> KnownEnvironments() {
 }
 
 absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
+  if (const std::string scheme = SchemeOf(name); !scheme.empty()) {
+    const EnvDescriber describer = Find(registry().describers, scheme);
+    return describer ? describer(name) : NoSuchScheme(name);
+  }
   if (name == "null") return Info(name, NullEnvSettings(), /*at_once=*/true);
   if (name == "probe") return Info(name, ProbeEnvSettings(), /*at_once=*/true);
-  if (Find(/*scheme=*/false, name)) return Info(name, {}, /*at_once=*/false);
+  if (Find(registry().names, name)) return Info(name, {}, /*at_once=*/false);
   absl::StatusOr<GameDescription> description = FindGame(name);
   if (!description.ok()) return description.status();
   EnvironmentInfo info = Info(name, description->settings, /*at_once=*/false);
@@ -141,13 +159,11 @@ absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
 }
 
 absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
-  if (const size_t end = options.name.find("://"); end != std::string::npos) {
-    const std::string scheme = options.name.substr(0, end);
-    if (const EnvFactory factory = Find(/*scheme=*/true, scheme)) return factory(options);
-    return absl::NotFoundError(absl::StrCat("this program cannot reach '", options.name,
-                                            "': it was built without '", scheme, "' environments"));
+  if (const std::string scheme = SchemeOf(options.name); !scheme.empty()) {
+    const EnvFactory factory = Find(registry().schemes, scheme);
+    return factory ? factory(options) : NoSuchScheme(options.name);
   }
-  if (const EnvFactory factory = Find(/*scheme=*/false, options.name)) return factory(options);
+  if (const EnvFactory factory = Find(registry().names, options.name)) return factory(options);
   if (options.name == "null") return MakeNullEnv(options);
   if (options.name == "probe") return MakeProbeEnv(options);
   absl::StatusOr<GameDescription> description = FindGame(options.name);

@@ -14,10 +14,11 @@
 namespace midlane {
 
 using EnvFactory = std::function<absl::StatusOr<std::unique_ptr<Env>>(const EnvOptions&)>;
+using EnvDescriber = std::function<absl::StatusOr<EnvironmentInfo>(const std::string& name)>;
 
-// From now on MakeEnv answers names "SCHEME://..." by `factory` (bridge/rpc adds "grpc").
-// A second registration of a scheme replaces the first.
-void RegisterEnvScheme(const std::string& scheme, EnvFactory factory);
+// From now on MakeEnv answers names "SCHEME://..." by `factory`, and DescribeEnvironment by
+// `describer` (bridge/rpc adds "grpc"). A second registration of a scheme replaces the first.
+void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescriber describer);
 
 // From now on MakeEnv answers `name` by `factory`: environments in C++, of tests above all.
 void RegisterEnvironment(const std::string& name, EnvFactory factory);

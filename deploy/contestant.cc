@@ -6,8 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "bridge/description.h"
-#include "bridge/make_env.h"
+#include "bridge/env.h"
 #include "deploy/files.h"
 #include "learner/inspect.h"
 
@@ -30,6 +29,7 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   auto contents = LoadCheckpointWeights(path);
   if (!contents.ok()) return contents.status();
   Weights weights = std::move(contents->average);
+  const bool averaged = contents->averaged && parts.second.empty();
   if (parts.second == kLast) {
     weights = std::move(contents->weights);
   } else if (!parts.second.empty()) {
@@ -56,14 +56,15 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   agent.player.policy = std::move(policy);
   agent.config_text = contents->config_text;
   agent.version = weights.version;
+  agent.averaged = averaged;
   agent.timesteps = contents->timesteps;
   agent.seconds = contents->seconds;
   return agent;
 }
 
 std::vector<std::string> BotsOf(const std::string& environment) {
-  const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
-  return description.ok() ? description->bots : std::vector<std::string>();
+  const auto info = DescribeEnvironment(environment);
+  return info.ok() ? info->bots : std::vector<std::string>();
 }
 
 absl::Status FillFromTraining(const std::string& config_text,

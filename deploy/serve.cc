@@ -75,6 +75,7 @@ absl::Status Serve(ServeArguments arguments) {
   rpc::ServerOptions& server_options = arguments.server;
   rpc::RegistryOptions& registry = server_options.registry;
   registry.environment = arguments.environment;
+  registry.info = *info;
   const absl::StatusOr<Config> config = EnvironmentConfig(arguments.environment);
   if (!config.ok()) return config.status();
   for (const auto& [term, weight] : config->learner.rewards) {

@@ -19,21 +19,23 @@ ClientLanes::~ClientLanes() {
   mu_.Await(absl::Condition(&done_));
 }
 
+// A write that was taken must be started while the call is held.
 void ClientLanes::LetGo() {
   {
     absl::MutexLock lock(&mu_);
-    if (!std::exchange(held_, false)) return;
+    ended_ = true;
+    if (writing_ || !std::exchange(held_, false)) return;
   }
   RemoveHold();
 }
 
 bool ClientLanes::broken() {
   absl::MutexLock lock(&mu_);
-  return !held_ || done_;
+  return ended_;
 }
 
 bool ClientLanes::TakeUnwritten() {
-  if (writing_ || !held_ || unwritten_.requests_size() == 0) return false;
+  if (writing_ || ended_ || unwritten_.requests_size() == 0) return false;
   written_.Swap(&unwritten_);
   unwritten_.clear_requests();
   unwritten_any_.store(false, std::memory_order_relaxed);
@@ -52,13 +54,15 @@ void ClientLanes::Flush() {
 }
 
 void ClientLanes::OnWriteDone(bool ok) {
-  bool write = false;
+  bool write = false, ended = false;
   {
     absl::MutexLock lock(&mu_);
     writing_ = false;
     if (ok) write = TakeUnwritten();  // else the read fails too, and says so
+    ended = ended_;
   }
   if (write) StartWrite(&written_);
+  if (ended) LetGo();
 }
 
 void ClientLanes::OnReadDone(bool ok) {

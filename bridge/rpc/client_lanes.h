@@ -70,7 +70,8 @@ class ClientLanes final : private grpc::ClientBidiReactor<midlane::bridge::v1::L
   LanesRequest unwritten_ ABSL_GUARDED_BY(mu_);
   std::atomic<bool> unwritten_any_{false};  // changes with mu_ held
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool held_ ABSL_GUARDED_BY(mu_) = true;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing is written any more
+  bool held_ ABSL_GUARDED_BY(mu_) = true;    // by AddHold
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);  // of a stream that is done; never OK then
 };

@@ -97,6 +97,14 @@ absl::StatusOr<std::shared_ptr<ClientLanes>> LanesTo(const std::string& name) {
   return lanes;
 }
 
+// `status` with the server's name and what to look at.
+absl::Status Unreached(const std::string& name, const absl::Status& status) {
+  const char* hint = "";
+  if (absl::IsUnavailable(status)) hint = " (is `midlane serve` running there?)";
+  if (absl::IsUnimplemented(status)) hint = " (is that a Midlane bridge, and of this version?)";
+  return absl::Status(status.code(), absl::StrCat(name, ": ", status.message(), hint));
+}
+
 class GrpcEnv final : public Env {
  public:
   GrpcEnv(const EnvOptions& options, std::shared_ptr<Doorbell> doorbell,
@@ -108,10 +116,7 @@ class GrpcEnv final : public Env {
   absl::Status Start() {
     const absl::Status status = CreateWorld();
     if (status.ok()) return status;
-    return absl::Status(
-        status.code(),
-        absl::StrCat(options_.name, ": ", status.message(),
-                     absl::IsUnavailable(status) ? " (is `midlane serve` running there?)" : ""));
+    return Unreached(options_.name, status);
   }
 
   const Spec& spec() const override { return remote_->spec(); }
@@ -434,9 +439,36 @@ absl::StatusOr<std::unique_ptr<Env>> MakeGrpcEnv(const EnvOptions& options) {
   return env;
 }
 
+absl::StatusOr<EnvironmentInfo> DescribeGrpcEnv(const std::string& name) {
+  absl::StatusOr<std::shared_ptr<ClientLanes>> lanes = LanesTo(name);
+  if (!lanes.ok()) return lanes.status();
+  ClientLane lane(*std::move(lanes), [] {});
+  wire::EnvironmentRequest request;
+  request.mutable_extension()->PackFrom(midlane::bridge::v1::DescribeEnvironmentRequest());
+  const auto response = lane.Ask(request, absl::Now() + EnvOptions().timeout);
+  if (!response.ok()) return Unreached(name, response.status());
+  midlane::bridge::v1::DescribeEnvironmentResponse description;
+  if (!(*response)->extension().UnpackTo(&description)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " does not describe its environment: it is no bridge"));
+  }
+  EnvironmentInfo info;
+  info.name = description.environment();
+  for (const auto& described : description.settings()) {
+    EnvironmentInfo::Setting& setting = info.settings.emplace_back();
+    setting.name = described.name();
+    setting.description = described.description();
+    setting.default_value = described.default_value();
+    setting.choices.assign(described.choices().begin(), described.choices().end());
+  }
+  info.bots.assign(description.bots().begin(), description.bots().end());
+  info.default_strength = description.default_strength();
+  return info;
+}
+
 void RegisterGrpcEnv() {
   for (const char* scheme : {"grpc", "grpc+unix", "grpc+tls"})
-    RegisterEnvScheme(scheme, MakeGrpcEnv);
+    RegisterEnvScheme(scheme, MakeGrpcEnv, DescribeGrpcEnv);
 }
 
 }  // namespace midlane::rpc

@@ -25,7 +25,10 @@ namespace midlane::rpc {
 // `options.name` as above.
 absl::StatusOr<std::unique_ptr<Env>> MakeGrpcEnv(const EnvOptions& options);
 
-// Teaches MakeEnv the names above. Call it once in main.
+// What the server there says of its environment.
+absl::StatusOr<EnvironmentInfo> DescribeGrpcEnv(const std::string& name);
+
+// Teaches MakeEnv and DescribeEnvironment the names above. Call it once in main.
 void RegisterGrpcEnv();
 
 }  // namespace midlane::rpc

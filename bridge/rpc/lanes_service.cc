@@ -113,13 +113,16 @@ class LanesStream final : public ServerStream,
 
   // The request of `lane` has been answered. Its client wants the answers of a message together.
   void Answer(uint64_t id, Lane* lane, std::string response) {
+    const std::shared_ptr<LanesStream> self = shared_from_this();
     bool kept = false;
+    std::shared_ptr<int> unanswered;
     {
       absl::MutexLock lock(&mu_);
-      lane->busy = false;
+      lane->busy = false;  // from now on it may begin another request, or go
+      unanswered = std::move(lane->unanswered);
       if (!lane->closed) kept = Keep(id, std::move(response));
     }
-    Answered(lane->unanswered.get());
+    Answered(unanswered.get());
     // What was kept first holds the stream in place of the request, until it is written.
     if (!kept) Release();
   }
@@ -142,10 +145,8 @@ class LanesStream final : public ServerStream,
     {
       absl::MutexLock lock(&mu_);
       if (--*unanswered > 0) {
-        if (dispatching_ || ready_.responses_size() == 0) return;
-        held_until_ = absl::Now() + kHoldAnswer;
-        arm = !std::exchange(timed_, true);
-        if (!arm) return;
+        if (dispatching_ || timed_ || ready_.responses_size() == 0) return;
+        arm = timed_ = true;
       }
     }
     if (arm) return registry_->poller()->At(absl::Now() + kHoldAnswer, weak_from_this());
@@ -269,7 +270,9 @@ class LanesStream final : public ServerStream,
     auto* answer = ready_.add_responses();
     answer->set_lane(id);
     answer->set_response(std::move(response));
-    return ready_.responses_size() == 1;
+    if (ready_.responses_size() > 1) return false;
+    held_until_ = absl::Now() + kHoldAnswer;
+    return true;
   }
 
   StreamTable* const table_;

@@ -199,6 +199,20 @@ void WorldRegistry::Drain() {
   }
 }
 
+void WorldRegistry::Describe(midlane::bridge::v1::DescribeEnvironmentResponse* response) const {
+  const EnvironmentInfo& info = options_.info;
+  response->set_environment(options_.environment);
+  for (const EnvironmentInfo::Setting& setting : info.settings) {
+    auto* described = response->add_settings();
+    described->set_name(setting.name);
+    described->set_description(setting.description);
+    described->set_default_value(setting.default_value);
+    for (const std::string& choice : setting.choices) described->add_choices(choice);
+  }
+  for (const std::string& bot : info.bots) response->add_bots(bot);
+  response->set_default_strength(info.default_strength);
+}
+
 int WorldRegistry::worlds() {
   absl::MutexLock lock(&mu_);
   return static_cast<int>(worlds_.size()) + ending_;

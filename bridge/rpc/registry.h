@@ -31,6 +31,7 @@ inline constexpr char kWorldSeed[] = "world.seed";
 
 struct RegistryOptions {
   std::string environment = "world";  // worlds are called NAME-1, NAME-2, ...
+  EnvironmentInfo info;               // for clients that ask; its name is not used
   int worlds_max = 64;
   absl::Duration grace = absl::Seconds(10);
   std::map<std::string, double> weights;  // as of WorldOptions
@@ -62,6 +63,8 @@ class WorldRegistry {
 
   // Refuses new worlds and ends all there are; what waits in them is told UNAVAILABLE.
   void Drain();
+
+  void Describe(midlane::bridge::v1::DescribeEnvironmentResponse* response) const;
 
   // Null where it could not be made; then there are no worlds.
   EnvPoller* poller() const { return poller_.ok() ? poller_->get() : nullptr; }

@@ -31,19 +31,15 @@ bool ServerStream::Hold() {
 }
 
 void ServerStream::Release() {
-  {
-    absl::MutexLock lock(&mu_);
-    --holds_;
-  }
-  FinishWhereDue();
+  FinishWhereDue([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { --holds_; });
 }
 
 void ServerStream::End() {
-  {
-    absl::MutexLock lock(&mu_);
-    ended_ = true;
-  }
-  FinishWhereDue();
+  FinishWhereDue([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { ended_ = true; });
+}
+
+void ServerStream::Drain() {
+  FinishWhereDue([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { draining_ = true; });
 }
 
 void ServerStream::Refuse(const grpc::Status& status) {
@@ -52,15 +48,6 @@ void ServerStream::Refuse(const grpc::Status& status) {
     if (refused_.ok()) refused_ = status;
   }
   CloseSessions();
-  FinishWhereDue();
-}
-
-void ServerStream::Drain() {
-  {
-    absl::MutexLock lock(&mu_);
-    draining_ = true;
-  }
-  FinishWhereDue();
 }
 
 bool ServerStream::Writable() {
@@ -74,7 +61,7 @@ void ServerStream::OnCancel() {
     cancelled_ = true;
   }
   CloseSessions();
-  FinishWhereDue();
+  FinishWhereDue([] {});
 }
 
 void ServerStream::OnDone() {
@@ -82,11 +69,14 @@ void ServerStream::OnDone() {
   table_->Forget(this);  // destructs this
 }
 
-// Finish is called once, with no lock held.
-void ServerStream::FinishWhereDue() {
+// Finish is called once, with no lock held. Whoever does not call it must not touch this after the
+// lock: the stream may be gone.
+template <typename Change>
+void ServerStream::FinishWhereDue(const Change& change) {
   grpc::Status status;
   {
     absl::MutexLock lock(&mu_);
+    change();
     if (finished_ || holds_ > 0) return;
     if (!ended_ && !cancelled_ && !draining_ && refused_.ok()) return;
     finished_ = true;

@@ -40,10 +40,11 @@ class ServerStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   // Something is under way that Finish has to wait for. False where the stream has come to its end:
   // then there is nothing to do any more.
   bool Hold();
+  // The stream may be gone when it returns.
   void Release();
   // The client sends no more.
   void End();
-  // Finishes with `status` instead of waiting for the client.
+  // The stream ends with `status`. REQUIRES: it is held.
   void Refuse(const grpc::Status& status);
   // False where nobody reads answers any more.
   bool Writable();
@@ -52,7 +53,9 @@ class ServerStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   friend class StreamTable;
   void OnCancel() override;
   void OnDone() override;
-  void FinishWhereDue();
+  // Makes `change` with mu_ held and finishes where that is due then.
+  template <typename Change>
+  void FinishWhereDue(const Change& change);
 
   StreamTable* const table_;
   absl::Mutex mu_;

@@ -36,9 +36,12 @@ class EnvironmentStream final : public ServerStream, private Completion {
   }
 
   void OnWriteDone(bool ok) override {
-    if (ok) StartRead(&incoming_);
+    if (ok) {
+      StartRead(&incoming_);
+    } else {
+      End();
+    }
     Release();
-    if (!ok) End();
   }
 
  private:

@@ -180,12 +180,20 @@ void Session::Destroy(const wire::DestroyWorldRequest& request, wire::Environmen
 }
 
 void Session::Extend(const google::protobuf::Any& request, wire::EnvironmentResponse* response) {
-  midlane::bridge::v1::DescribeWorldRequest describe;
-  if (!request.Is<midlane::bridge::v1::DescribeWorldRequest>()) {
+  using midlane::bridge::v1::DescribeEnvironmentRequest;
+  using midlane::bridge::v1::DescribeWorldRequest;
+  if (request.Is<DescribeEnvironmentRequest>()) {
+    midlane::bridge::v1::DescribeEnvironmentResponse description;
+    registry_->Describe(&description);
+    response->mutable_extension()->PackFrom(description);
+    return;
+  }
+  DescribeWorldRequest describe;
+  if (!request.Is<DescribeWorldRequest>()) {
     return SetError(absl::UnimplementedError(
                         absl::StrCat("extension '", request.type_url(),
-                                     "' is unknown: midlane.bridge.v1.DescribeWorldRequest is "
-                                     "the one there is")),
+                                     "' is unknown: midlane.bridge.v1.DescribeWorldRequest and "
+                                     "DescribeEnvironmentRequest are those there are")),
                     response);
   }
   if (!request.UnpackTo(&describe)) {

@@ -212,14 +212,23 @@ TEST(MakeEnv, UnknownNamesListTheKnownOnes) {
 TEST(MakeEnv, SchemesGoToTheirHook) {
   EXPECT_EQ(MakeEnv(Named("carrier://pigeon")).status().code(), absl::StatusCode::kNotFound);
   std::string asked;
-  RegisterEnvScheme("carrier", [&asked](const EnvOptions& options) {
-    asked = options.name;
-    EnvOptions inner;
-    inner.name = "null";
-    return MakeEnv(inner);
-  });
+  RegisterEnvScheme(
+      "carrier",
+      [&asked](const EnvOptions& options) {
+        asked = options.name;
+        EnvOptions inner;
+        inner.name = "null";
+        return MakeEnv(inner);
+      },
+      [](const std::string& name) -> absl::StatusOr<EnvironmentInfo> {
+        EnvironmentInfo info;
+        info.name = "described " + name;
+        return info;
+      });
   EXPECT_TRUE(MakeEnv(Named("carrier://pigeon")).ok());
   EXPECT_EQ(asked, "carrier://pigeon");
+  EXPECT_EQ(DescribeEnvironment("carrier://pigeon")->name, "described carrier://pigeon");
+  EXPECT_EQ(DescribeEnvironment("raven://x").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(MakeEnv, DescribesWithoutAStart) {

@@ -41,6 +41,22 @@ class BlobbyTest(CliTest):
         self.assertEqual(shown.returncode, 0, shown.out + shown.err)
         self.assertIn("random on blobby", shown.out)
 
+    def test_far_worlds_play_the_same_matches(self):
+        address = f"unix://{self.folder}/s.sock"
+        server = self.start("serve", "blobby", "--listen", address)
+        self.wait_for("the socket", lambda: (self.folder / "s.sock").exists(), process=server)
+        played = {}
+        for where in ("blobby", f"grpc+{address}"):
+            shown = self.run_cli("eval", "--env", where, "--policy", "random", "--games", 2,
+                                 "--seed", 5, "--setting", "points_to_win=1", "--json", "out.json")
+            self.assertEqual(shown.returncode, 0, shown.out + shown.err)
+            opponents = json.loads((self.folder / "out.json").read_text())["opponents"]
+            played[where] = {(opponent["name"], match["side"], match["seed"]): match["hash"]
+                             for opponent in opponents for match in opponent["matches"]}
+        near, far = played.values()
+        self.assertEqual(len(near), 12)  # without --opponent: every bot, from both sides
+        self.assertEqual(near, far)
+
     def test_unknown_bots_are_refused(self):
         self.assert_refused(self.run_cli("eval", "--env", "blobby", "--policy", "random", "--opponent",
                                          "nobody", "--games", 2), "nobody", "reduced")

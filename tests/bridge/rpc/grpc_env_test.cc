@@ -53,6 +53,25 @@ TEST(GrpcEnv, SpecIsThatOfTheServersEnv) {
   }
 }
 
+TEST(GrpcEnv, DescribesTheServersEnvironment) {
+  std::unique_ptr<rpc::Server> server = Serve("probe");
+  const absl::StatusOr<EnvironmentInfo> far = rpc::DescribeGrpcEnv(To(*server).name);
+  ASSERT_TRUE(far.ok()) << far.status();
+  const EnvironmentInfo near = *DescribeEnvironment("probe");
+  EXPECT_EQ(far->name, "probe");
+  ASSERT_EQ(far->settings.size(), near.settings.size());
+  for (size_t i = 0; i < near.settings.size(); ++i) {
+    EXPECT_EQ(far->settings[i].name, near.settings[i].name);
+    EXPECT_EQ(far->settings[i].description, near.settings[i].description);
+    EXPECT_EQ(far->settings[i].default_value, near.settings[i].default_value);
+    EXPECT_EQ(far->settings[i].choices, near.settings[i].choices);
+  }
+  server.reset();
+  const absl::Status gone = rpc::DescribeGrpcEnv("grpc+unix:///nowhere/x.sock").status();
+  EXPECT_EQ(gone.code(), absl::StatusCode::kUnavailable) << gone;
+  EXPECT_THAT(std::string(gone.message()), testing::HasSubstr("midlane serve"));
+}
+
 TEST(GrpcEnv, WorldsEndWithTheEnv) {
   std::unique_ptr<rpc::Server> server = Serve("null");
   {

@@ -37,6 +37,8 @@ inline std::unique_ptr<rpc::Server> Serve(const std::string& environment,
         absl::StrCat("unix://", testing::TempDir(), "/", environment, getpid(), ".sock");
   }
   options.registry.environment = environment;
+  const absl::StatusOr<EnvironmentInfo> info = DescribeEnvironment(environment);
+  if (info.ok()) options.registry.info = *info;
   auto server = rpc::Server::Start(options, Factory(environment));
   EXPECT_TRUE(server.ok()) << server.status();
   return server.ok() ? *std::move(server) : nullptr;
