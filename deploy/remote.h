@@ -14,7 +14,7 @@ namespace midlane {
 // From now on MakeEnv knows grpc://HOST:PORT and its kin. Without gRPC: its error says so.
 void RegisterRemoteEnvs();
 
-// Adds `serve` and `keys`. Without gRPC: nothing. `context` must outlive `app`.
+// Adds `serve` and `keys`. Without gRPC: they say so. `context` must outlive `app`.
 void AddRemoteCommands(CLI::App* app, CommandContext* context);
 
 // Adds to `command` the options of a server, and answers what serves an environment by name, at an
