@@ -267,10 +267,8 @@ local function attach(game, settings, stale)
     end
     local began = first ~= 0
     local stalled = not running and not began and frame - serve_since > serve_limit
-    if stalled then
-      record_metrics(frame, nil)
-      first = TRUNCATED + MATCH_OVER
-    end
+    if stalled or (began and rallies == 0) then record_metrics(frame, nil) end
+    if stalled then first = TRUNCATED + MATCH_OVER end
     post_all(first)
     first = 0
     local answer = exchange(frame)

@@ -151,6 +151,7 @@ function tests.decides_every_fourth_frame_and_acts_in_the_same_frame()
   equal(host.effect, host.exchanges[3].frame, "effect frame")
   equal_list(game.inputs[LEFT], {false, true, true}, "left's input")
   equal(flags(host.exchanges[1][1]), "first", "flags")
+  equal(host.exchanges[1][1].metrics.points_for, 0, "points of a match that begins")
   equal(flags(host.exchanges[2][1]), "", "flags")
   equal(host.exchanges[1][2], nil, "slot of a bot")
 end
