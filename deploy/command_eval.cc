@@ -225,8 +225,9 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   }
   fprintf(text_out, "%s", subject->player.name.c_str());
   if (subject->version > 0) {
-    fprintf(text_out, " (version %llu, %s timesteps, %s of training)",
-            (unsigned long long)subject->version, ShortCount(double(subject->timesteps)).c_str(),
+    fprintf(text_out, " (%sversion %llu, %s timesteps, %s of training)",
+            subject->averaged ? "mean weights up to " : "", (unsigned long long)subject->version,
+            ShortCount(double(subject->timesteps)).c_str(),
             ShortDuration(subject->seconds).c_str());
   }
   fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",

@@ -20,6 +20,7 @@ struct Contestant {
   // Of an agent: what its checkpoint says.
   std::string config_text;
   uint64_t version = 0, timesteps = 0;
+  bool averaged = false;  // plays with the mean of the weights up to that version
   double seconds = 0;
 };
 

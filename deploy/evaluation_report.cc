@@ -120,8 +120,10 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
                                     "opponent", "side", "won", "lost", "drawn", "cut", "win rate",
                                     "95 % interval", "   points", "mean length");
   uint64_t crashes = 0, cut = 0;
+  std::string first_crash;
   for (const OpponentScore& score : result.opponents) {
     crashes += score.crashes;
+    if (first_crash.empty()) first_crash = score.first_crash;
     cut += Summarise(spec, score, -1).cut;
     if (spec.agents.size() > 1) {
       for (int side = 0; side < int(spec.agents.size()); ++side) {
@@ -138,8 +140,9 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
   if (cut > 0) {
     absl::StrAppend(&out, "cut: ended by a limit, undecided; the win rate counts it as not won\n");
   }
-  absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d\n",
-                        result.decision_us_p50, result.decision_us_p99, crashes);
+  absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d%s\n",
+                        result.decision_us_p50, result.decision_us_p99, crashes,
+                        crashes > 0 ? absl::StrCat(", the first with: ", first_crash) : "");
   return out;
 }
 
@@ -152,11 +155,10 @@ std::string EvaluationJson(const Spec& spec, const std::string& subject,
                {"metrics", spec.metrics},
                {"opponents", Json::array()}};
   for (const OpponentScore& score : result.opponents) {
-    Json opponent = {{"name", score.opponent},
-                     {"crashes", score.crashes},
-                     {"both", SummaryJson(Summarise(spec, score, -1))},
-                     {"sides", Json::object()},
-                     {"matches", Json::array()}};
+    Json opponent = {
+        {"name", score.opponent},           {"crashes", score.crashes},
+        {"first_crash", score.first_crash}, {"both", SummaryJson(Summarise(spec, score, -1))},
+        {"sides", Json::object()},          {"matches", Json::array()}};
     for (int side = 0; side < int(spec.agents.size()); ++side) {
       opponent["sides"][SideName(spec, side)] = SummaryJson(Summarise(spec, score, side));
     }

@@ -27,7 +27,8 @@ absl::StatusOr<CheckpointContents> LoadCheckpointWeights(const std::string& path
   CheckpointContents contents;
   contents.shape = std::move(state->shape);
   contents.average = state->weights;
-  if (!state->average.empty()) contents.average.parameters = std::move(state->average);
+  contents.averaged = !state->average.empty();
+  if (contents.averaged) contents.average.parameters = std::move(state->average);
   contents.weights = std::move(state->weights);
   contents.environment = std::move(state->environment);
   contents.environment_hash = state->environment_hash;

@@ -22,6 +22,7 @@ struct CheckpointContents {
   // The same with the mean of the last part of training as its parameters, for evaluation; where
   // none was kept, `weights` themselves.
   Weights average;
+  bool averaged = false;  // one was kept
   std::string environment;
   uint64_t environment_hash = 0;
   std::string config_text;

@@ -541,9 +541,11 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
       !absl::IsInternal(failure)) {
     return failure;
   }
+  const auto why = std::string(failure.message().substr(0, failure.message().find('\n')));
   {
     absl::MutexLock lock(&shared_->mu);
-    ++shared_->result.opponents[world->match->opponent].crashes;
+    OpponentScore& score = shared_->result.opponents[world->match->opponent];
+    if (score.crashes++ == 0) score.first_crash = why;
   }
   if (++world->crashes > options_.crashes_max) {
     return absl::Status(failure.code(),
@@ -551,10 +553,9 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
                                      world->crashes, " times in a row with: ", failure.message()));
   }
   if (options_.progress) {
-    const absl::string_view message = failure.message();
     absl::MutexLock lock(&shared_->mu);
-    options_.progress(absl::StrCat("match with seed ", world->match->seed,
-                                   " is played again: ", message.substr(0, message.find('\n'))));
+    options_.progress(
+        absl::StrCat("match with seed ", world->match->seed, " is played again: ", why));
   }
   return world->env->Restart();
 }

@@ -68,6 +68,7 @@ struct OpponentScore {
   std::string opponent;
   std::vector<MatchRecord> matches;  // sides alternate, seeds ascend
   uint64_t crashes = 0;              // games that died; their matches were played again
+  std::string first_crash;           // why the first one did; one line
   uint64_t won = 0, lost = 0, drawn = 0, cut = 0;
   double win_rate = 0, wilson_low = 0, wilson_high = 0;  // 95 %
 };

@@ -28,6 +28,7 @@ EvaluationResult Result() {
                    {13, 0, v1::MatchResult::CUT, {0, 4, 4}, 9000, 0xa3},
                    {11, 1, v1::MatchResult::LOST, {0, 2, 15}, 1000, 0xa4}};
   score.crashes = 1;
+  score.first_crash = "blobby ended (signal 9)";
   EvaluationResult result;
   result.opponents = {score};
   result.decision_us_p50 = 12.5;
@@ -56,9 +57,10 @@ TEST(EvaluationReport, AnOpponentWithoutMatchesIsAllZero) {
 
 TEST(EvaluationReport, TableNamesEverySide) {
   const std::string table = EvaluationTable(TwoSides(), Result());
-  for (const char* part : {"reduced", "left", "right", "both", "    2     0     0     1",
-                           "    0     1     0     0", "    2     1     0     1", "66.7 %",
-                           "p50 12.5 us", "games that died: 1", "cut: ended by a limit"}) {
+  for (const char* part :
+       {"reduced", "the first with: blobby ended (signal 9)", "left", "right", "both",
+        "    2     0     0     1", "    0     1     0     0", "    2     1     0     1", "66.7 %",
+        "p50 12.5 us", "games that died: 1", "cut: ended by a limit"}) {
     EXPECT_THAT(table, HasSubstr(part));
   }
 }

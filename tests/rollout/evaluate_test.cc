@@ -355,6 +355,7 @@ TEST_F(EvaluateTest, CrashedMatchesArePlayedAgainAndCounted) {
   control.die_every = 37;
   const EvaluationResult stormy = Run();
   EXPECT_GT(stormy.opponents[0].crashes, 5u);
+  EXPECT_FALSE(stormy.opponents[0].first_crash.empty());
   EXPECT_EQ(stormy.opponents[0].crashes, control.restarts);
   EXPECT_EQ(stormy.opponents[0].lost, 20u);
   EXPECT_EQ(Hashes(calm.opponents[0]), Hashes(stormy.opponents[0]));
