@@ -55,7 +55,7 @@ bool ServerStream::Writable() {
   return !cancelled_ && !finished_;
 }
 
-void ServerStream::OnCancel() {
+void ServerStream::Cancel() {
   {
     absl::MutexLock lock(&mu_);
     cancelled_ = true;

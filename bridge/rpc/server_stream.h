@@ -51,8 +51,9 @@ class ServerStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
 
  private:
   friend class StreamTable;
-  void OnCancel() override;
+  void OnCancel() override { Cancel(); }
   void OnDone() override;
+  void Cancel();
   // Makes `change` with mu_ held and finishes where that is due then.
   template <typename Change>
   void FinishWhereDue(const Change& change);
