@@ -90,6 +90,11 @@ class ChannelHost {
   uint32_t game_pid() const { return channel_->game_pid.load(std::memory_order_relaxed); }
   // Game frames at the last post. REQUIRES: posted().
   uint64_t frames() const { return channel_->frames; }
+  // The game's virtual clock at the last post; zero where it runs by the real one. REQUIRES:
+  // posted().
+  absl::Duration game_clock() const {
+    return absl::Nanoseconds(static_cast<int64_t>(channel_->virtual_ns));
+  }
 
  private:
   ChannelHost(int fd, unsigned char* memory, const midlane_channel& header);

@@ -270,7 +270,8 @@ void CheckCalls(Reader* reader, const toml::table& table, const char* key,
 void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* clock = reader->Table(root, "clock", /*required=*/false);
   if (clock == nullptr) return;
-  reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us", "rush_us", "free_speed"});
+  reader->OnlyKeys(*clock, "[clock]",
+                   {"mode", "hooks", "step_us", "free_speed", "limit_hours"});
   const std::string mode = reader->String(*clock, "mode", false);
   if (!mode.empty() && mode != "virtual" && mode != "real") {
     reader->Fail(clock->get("mode"),
@@ -278,8 +279,8 @@ void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   }
   out->virtual_clock = mode != "real";
   out->clock_step_us = static_cast<uint64_t>(reader->Integer(*clock, "step_us", 0, 0, 1000000));
-  out->clock_rush_us = static_cast<uint64_t>(reader->Integer(*clock, "rush_us", 0, 0, 1000000));
   out->clock_free_speed = static_cast<double>(reader->Integer(*clock, "free_speed", 0, 0, 1000000));
+  out->clock_limit = absl::Hours(reader->Integer(*clock, "limit_hours", 500, 0, 1000000));
   out->clock_hooks = reader->Strings(*clock, "hooks");
   for (const std::string& hook : out->clock_hooks) {
     if (std::find(std::begin(kClockHooks), std::end(kClockHooks), hook) != std::end(kClockHooks)) {
@@ -646,8 +647,7 @@ std::string ShimText(const GameDescription& description, const ShimOptions& opti
   line("clock", description.virtual_clock ? "virtual" : "real");
   // Games seed their random numbers from the clock, so each seed begins at another time.
   line("clock_start_ns", kClockStartNs + Mix(options.seed) % kClockStartsMs * 1000000);
-  const bool free_running = options.speed <= 0 && options.render_every == 0;
-  line("clock_step_us", description.clock_step_us + (free_running ? description.clock_rush_us : 0));
+  line("clock_step_us", description.clock_step_us);
   line("clock_speed", Trimmed(options.speed > 0 ? options.speed : description.clock_free_speed));
   line("seed", options.seed);
   for (const std::string& call : description.render_skip) line("skip", call);

@@ -42,8 +42,11 @@ struct GameDescription {
   std::vector<File> files;
   bool virtual_clock = true;
   uint64_t clock_step_us = 0;
-  uint64_t clock_rush_us = 0;   // added to it where the game runs free and undrawn
   double clock_free_speed = 0;  // game seconds a second that count as free-running; 0: no bound
+  // Game time that a process may reach: a match that would begin later begins in a fresh one,
+  // because a count of milliseconds in 32 bits overflows after 596 hours (signed) or 1,193, and the
+  // game then waits for moments that never come. Zero: any time.
+  absl::Duration clock_limit = absl::Hours(500);
   std::vector<std::string> clock_hooks;
   std::vector<std::string> render_skip;
   std::vector<std::string> render_skip_functions;  // the executable's own, by symbol

@@ -13,7 +13,7 @@
 //   Reset change settings without cutting a match short; at any other time a Reset with changed
 //   settings truncates what is running. Reset with equal settings after an end of episode is cheap.
 // Thread-safety: one thread at a time. Different Envs are independent, also under one Doorbell.
-// Ownership: slots live as long as the Env and are read and written in place.
+// Ownership: slots are read and written in place and live until the next Reset or Restart.
 // Errors: absl::Status whose message is one sentence with the remedy.
 //   InvalidArgument: settings or actions (nothing was changed). DeadlineExceeded: the game did not
 //   answer in time. Unavailable: the game is gone (its last stderr lines are in the message).

@@ -21,6 +21,8 @@ namespace {
 constexpr absl::Duration kWaitSlice = absl::Milliseconds(100);
 constexpr absl::Duration kAttachPoll = absl::Milliseconds(2);
 constexpr absl::Duration kStopGrace = absl::Milliseconds(500);
+// From one process of a world to the next; odd, and far from what tells neighbouring worlds apart.
+constexpr uint64_t kSeedsOfProcesses = 0x9E3779B97F4A7C15;
 constexpr uint32_t kSlotFlags = MIDLANE_SLOT_ACTIVE | MIDLANE_SLOT_PASSIVE | MIDLANE_SLOT_FIRST |
                                 MIDLANE_SLOT_TERMINATED | MIDLANE_SLOT_TRUNCATED |
                                 MIDLANE_SLOT_MATCH_OVER;
@@ -33,6 +35,7 @@ class GameEnv final : public Env {
         description_(std::move(description)),
         preload_(std::move(preload)),
         doorbell_(std::move(doorbell)),
+        seed_(options.seed),
         given_(options.settings) {}
 
   ~GameEnv() override {
@@ -81,6 +84,9 @@ class GameEnv final : public Env {
       given_ = given;
     }
     if (!failure_.ok()) return failure_;
+    if (ClockIsSpent()) {
+      if (absl::Status status = Replace(); !status.ok()) return status;
+    }
     if (!begun_) deadline_ns_ = 0;
     begun_ = true;
     if (!settings_changed_ && StandsAtFirst()) {
@@ -152,9 +158,8 @@ class GameEnv final : public Env {
   }
 
   absl::Status Restart() override {
-    ++stats_.restarts;
     failure_ = absl::OkStatus();
-    return Launch();
+    return Replace();
   }
 
   EnvStats stats() const override {
@@ -188,6 +193,26 @@ class GameEnv final : public Env {
     return false;
   }
 
+  // True where the next match is to begin in a fresh process. Between two episodes of one match it
+  // waits for the match's end.
+  bool ClockIsSpent() {
+    if (phase_ != Phase::kReadable || description_.clock_limit == absl::ZeroDuration())
+      return false;
+    if (channel_->game_clock() < description_.clock_limit) return false;
+    for (size_t i = 0; i < spec_.agents.size(); ++i) {
+      const AgentView view = agent(static_cast<int>(i));
+      if (view.active() && view.last()) return view.match_over();
+    }
+    return true;
+  }
+
+  // A fresh process that draws other matches than those before it.
+  absl::Status Replace() {
+    ++stats_.restarts;
+    seed_ += kSeedsOfProcesses;
+    return Launch();
+  }
+
   // A new process under settings_; the old one, if any, is killed.
   absl::Status Launch() {
     game_.reset();
@@ -204,7 +229,7 @@ class GameEnv final : public Env {
       return Fail(status);
     }
     ShimOptions shim;
-    shim.seed = options_.seed;
+    shim.seed = seed_;
     shim.speed = options_.speed;
     shim.render_every = options_.render_every;
     ChannelOptions channel_options;
@@ -406,6 +431,7 @@ class GameEnv final : public Env {
   const GameDescription description_;
   const std::string preload_;
   const std::shared_ptr<Doorbell> doorbell_;
+  uint64_t seed_;      // of this process
   Settings given_;     // at the last Reset, or at the start
   Settings settings_;  // the same with every default
   std::unique_ptr<WorkFolder> work_;

@@ -2,7 +2,8 @@
 //
 // Purpose: launches the game of a description, exchanges through the channel, resets without a
 //   relaunch (a relaunch happens only where a setting changes the game's command or environment),
-//   supervises, restarts.
+//   supervises, restarts. A process whose virtual clock has reached the description's limit is
+//   replaced where a match begins.
 // Thread-safety, ownership: as Env. stats() is as of the last timestep.
 // Errors: as Env. The sentences name the game, what happened and the remedy, and end with the last
 //   lines that the game wrote.

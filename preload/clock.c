@@ -86,6 +86,11 @@ void midlane_clock_advance(uint64_t ns) {
   __atomic_store_n(&midlane_clock.now_ns, midlane_clock_peek() + ns, __ATOMIC_RELAXED);
 }
 
+void midlane_clock_skip(uint64_t ns) {
+  midlane_clock_advance(ns);
+  midlane_clock.paced_virtual_ns += ns;
+}
+
 void midlane_clock_wait(uint64_t ns) {
   if (midlane_clock_owner && owner_ticket != __atomic_load_n(&owner_generation, __ATOMIC_RELAXED)) {
     midlane_clock_owner = false;

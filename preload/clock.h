@@ -53,8 +53,11 @@ void midlane_clock_take(void);
 // Owner: advances by `ns` and paces. Other threads: really sleeps `ns`.
 void midlane_clock_wait(uint64_t ns);
 
-// Owner only: advances by `ns` without waiting for real time.
+// Owner only: advances by `ns` without waiting for real time, for which a later wait makes up.
 void midlane_clock_advance(uint64_t ns);
+
+// Owner only: `ns` pass at once, whatever the speed.
+void midlane_clock_skip(uint64_t ns);
 
 // Real monotonic time, whatever the hooks do, and a real sleep.
 uint64_t midlane_real_now_ns(void);

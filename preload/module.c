@@ -282,6 +282,17 @@ static int settings(lua_State* L) {
   return 1;
 }
 
+// advance(seconds) [-1, +0, e]
+static int advance(lua_State* L) {
+  double seconds = check_number(L, 1, "midlane.advance: seconds");
+  if (!(seconds >= 0 && seconds <= 86400)) {
+    midlane_lua.luaL_error(L, "midlane.advance: seconds must be from 0 to 86400, a day");
+  }
+  if (midlane_clock.virtual_time && midlane_clock_owner)
+    midlane_clock_skip((uint64_t)(seconds * 1e9));
+  return 0;
+}
+
 // keys(name) [-1, +0, e]
 static int keys(lua_State* L) {
   const char* name = midlane_lua.lua_tolstring(L, 1, NULL);
@@ -425,19 +436,10 @@ void midlane_module_push(lua_State* L, uint32_t state, int environment) {
     const char* name;
     lua_CFunction function;
   } functions[] = {
-      {"declare", declare},
-      {"settings", settings},
-      {"observe", observe},
-      {"reward", reward},
-      {"observe_at", observe_at},
-      {"metric", metric},
-      {"post", post},
-      {"action", action},
-      {"effect", effect},
-      {"keys", keys},
-      {"quit", quit},
-      {"log", log_line},
-      {"seed", seed},
+      {"declare", declare},       {"settings", settings}, {"observe", observe}, {"reward", reward},
+      {"observe_at", observe_at}, {"metric", metric},     {"post", post},       {"action", action},
+      {"effect", effect},         {"advance", advance},   {"keys", keys},       {"quit", quit},
+      {"log", log_line},          {"seed", seed},
   };
   for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
     add_function(L, module, functions[i].name, functions[i].function);

@@ -10,8 +10,9 @@
 local midlane = ...
 
 local FRAMES_PER_SECOND = 75
-local OPENING_FRAMES = 120        -- a bot that serves first holds still so long (the game's own pause is 1,500 ms of
-                                  -- a clock whose phase depends on what ran before)
+local PAUSE_SECONDS = 2           -- more than the game lets a bot that serves first wait, by a clock whose phase
+                                  -- depends on what ran before
+local OPENING_FRAMES = 120        -- such a bot holds still so long in its place
 local UNWATCHED_FRAMES = 750      -- a timestep where both sides are bots and nobody decides
 local STALE_MATCHES_MAX = 3
 
@@ -391,6 +392,7 @@ return {
               "(left, right): are these bots in its scripts.zip?")
       end
       math.randomseed(match_seed(settings))
+      midlane.advance(PAUSE_SECONDS)
       attach(env, settings, loaded ~= wanted)
     end
   end,

@@ -389,6 +389,46 @@ TEST_F(GameFault, ASettingOfTheCommandRelaunches) {
   EXPECT_TRUE(StepAndWait(env.get()).ok());
 }
 
+TEST_F(GameFault, AMatchBeginsInAFreshProcessWhereTheClockIsSpent) {
+  const Settings settings = {{"hours", "100"}, {"length", "5"}, {"match", "2"}};
+  std::unique_ptr<Env> env = Running(settings);
+  const pid_t game = OnlyGame();
+  const auto play_episode = [&] {
+    while (!env->agent(0).last()) ASSERT_TRUE(StepAndWait(env.get()).ok());
+  };
+  ASSERT_NO_FATAL_FAILURE(play_episode());  // 600 hours of the 500 that are the limit
+  ASSERT_FALSE(env->agent(0).match_over());
+  ASSERT_TRUE(env->Reset(settings).ok());
+  ASSERT_TRUE(env->Wait(kPatience).ok());
+  EXPECT_EQ(OnlyGame(), game) << "a match was torn in two";
+  ASSERT_NO_FATAL_FAILURE(play_episode());
+  ASSERT_TRUE(env->agent(0).match_over());
+  const uint64_t frames = env->stats().frames;
+  ASSERT_TRUE(env->Reset(settings).ok());
+  ASSERT_TRUE(env->Wait(kPatience).ok());
+  EXPECT_TRUE(env->agent(0).first());
+  EXPECT_NE(OnlyGame(), game);
+  EXPECT_EQ(env->stats().restarts, 1u);
+  EXPECT_GT(env->stats().frames, frames);
+  ASSERT_NO_FATAL_FAILURE(play_episode());
+  EXPECT_EQ(env->stats().restarts, 1u);
+}
+
+TEST_F(GameFault, AResetWithinAnEpisodeAlsoReplacesWhereTheClockIsSpent) {
+  const Settings settings = {{"hours", "499"}};
+  std::unique_ptr<Env> env = Running(settings);
+  const pid_t game = OnlyGame();
+  ASSERT_TRUE(env->Reset(settings).ok());  // it stands at the first timestep, at 499 hours
+  ASSERT_TRUE(env->Wait(kPatience).ok());
+  ASSERT_TRUE(StepAndWait(env.get()).ok());
+  EXPECT_EQ(OnlyGame(), game);
+  ASSERT_TRUE(env->Reset({{"hours", "0"}}).ok());
+  ASSERT_TRUE(env->Wait(kPatience).ok());
+  EXPECT_NE(OnlyGame(), game);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(StepAndWait(env.get()).ok());
+  EXPECT_EQ(env->stats().restarts, 1u);
+}
+
 // kill -9 of the host: its games are gone, its folders at the next start.
 TEST_F(GameFault, AKilledHostLeavesNoOrphan) {
   for (const char* fault : {"none", "spin", "stubborn"}) {

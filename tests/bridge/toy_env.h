@@ -34,6 +34,7 @@ fault = { default = "none", description = "what goes wrong" }
 fault_at = { default = 0, description = "at which timestep", minimum = 0 }
 fault_once = { default = 0, description = "1: only in the first process", minimum = 0 }
 frame_skip = { default = 4, description = "frames a timestep", minimum = 1 }
+hours = { default = 0, description = "how far the clock moves with each exchange", minimum = 0 }
 label = { default = "a", description = "part of the command, so that a change relaunches" }
 left = { default = "agent", description = "who plays left", choices = ["agent", "idle"] }
 length = { default = 16, description = "timesteps of an episode", minimum = 1 }

@@ -4,6 +4,7 @@
 //   fault       what goes wrong: see `enum fault`
 //   fault_at    at which timestep of the process
 //   fault_once  1: not in a second process (a file in the working directory remembers)
+// With `hours` its clock moves by so many with each exchange.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
@@ -42,7 +43,7 @@ struct side {
 
 static struct midlane_channel* channel;
 static struct midlane_doorbell* doorbell;
-static unsigned agents, length, length_right, skip, delay, match, fault_at;
+static unsigned agents, length, length_right, skip, delay, match, fault_at, hours;
 static bool masks;
 static char fault[64];
 static uint64_t frame;
@@ -88,6 +89,7 @@ static void read_settings(void) {
   skip = number("frame_skip", 4);
   delay = number("delay", 1);
   match = number("match", 1);
+  hours = number("hours", 0);
   masks = strcmp(setting("masks", "false"), "true") == 0;
   sides[0].idle = strcmp(setting("left", "agent"), "idle") == 0;
   sides[1].idle = strcmp(setting("right", "agent"), "idle") == 0;
@@ -212,6 +214,7 @@ static enum midlane_command exchange(void) {
     fault_at = 0;
   }
   channel->frames = frame;
+  channel->virtual_ns += hours * 3600ull * 1000000000;
   uint32_t seq = atomic_load(&channel->game_seq) + (faulty("jump") ? 5 : 1);
   atomic_store(&channel->game_seq, seq);
   uint32_t rings = atomic_fetch_add(&doorbell->rings, 1) + 1;

@@ -59,6 +59,7 @@ local function new_host(settings)
   end
   function m.action(agent, head) return host.actions[agent] end
   function m.effect(agent, frame) host.effect = frame end
+  function m.advance(seconds) host.advanced = (host.advanced or 0) + seconds end
   function m.keys(name) host.keys[#host.keys + 1] = name end
   function m.quit() host.quit = host.quit + 1 end
   function m.seed() return 7 end

@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "bridge/description.h"
+#include "bridge/game_env.h"
+#include "bridge/make_env.h"
 #include "tests/envs/play.h"
 
 namespace midlane {
@@ -331,6 +335,25 @@ TEST_F(BlobbyTest, ASeedReproducesAMatch) {
   }
 }
 
+// Blobby counts milliseconds in 32 bits and lets a bot serve 1.5 s after the match's begin: where
+// the count overflows in between, never.
+TEST_F(BlobbyTest, AMatchIsTheSameHoweverLateTheClock) {
+  absl::StatusOr<GameDescription> hurried = ReadDescription(EnvsDir() + "/blobby");
+  ASSERT_TRUE(hurried.ok()) << hurried.status();
+  hurried->clock_step_us = 10000000;
+  World old(MakeGameEnv(Blobby(1), *hurried, PreloadPath())), young(Blobby(2));
+  float frames = 0;
+  for (int seed = 1; old.env().stats().restarts < 2 && !HasFailure(); ++seed) {
+    const Settings settings = {
+        {"left", "com_11"}, {"right", "agent"}, {"seed", absl::StrCat(seed)}};
+    const Match match = PlayMatch(&old, settings, RandomChooser(6, 9), kRight);
+    ExpectWholeMatch(match);
+    EXPECT_EQ(match.hash, PlayMatch(&young, settings, RandomChooser(6, 9), kRight).hash) << seed;
+    frames += match.frames;
+  }
+  EXPECT_LT(frames, 300000) << "the clock does not hurry";
+}
+
 TEST_F(BlobbyTest, WithoutASeedMatchesDifferAndTheWorldsSeedReproducesThem) {
   auto play = [](uint64_t seed) {
     World world(Blobby(seed));
@@ -386,10 +409,15 @@ TEST_F(BlobbyTest, AWatchedMatchIsTheSameMatch) {
     options.render_every = render_every;
     World world(options);
     std::vector<uint64_t> hashes;
-    for (const char* bot : {"reduced", "com_11"}) {
-      if (!world.ok()) break;
-      const Settings settings = {{"right", bot}, {"seed", "5"}, {"points_to_win", "1"}};
-      hashes.push_back(PlayMatch(&world, settings, RandomChooser(6, 4)).hash);
+    for (const char* bot : {"reduced", "com_11", "Union"}) {
+      for (const int agent : {kLeft, kRight}) {
+        if (!world.ok()) break;
+        const Settings settings = {{"left", agent == kLeft ? "agent" : bot},
+                                   {"right", agent == kRight ? "agent" : bot},
+                                   {"seed", "5"},
+                                   {"points_to_win", "1"}};
+        hashes.push_back(PlayMatch(&world, settings, RandomChooser(6, 4), agent).hash);
+      }
     }
     return hashes;
   };

@@ -30,18 +30,6 @@ TEST(Descriptions, EveryGameOfEnvsReads) {
   EXPECT_GE(games, 1);
 }
 
-TEST(Descriptions, BlobbysClockRushesOnlyWhereNobodyWatches) {
-  const absl::StatusOr<GameDescription> game = ReadDescription(EnvsDir() + "/blobby");
-  ASSERT_TRUE(game.ok()) << game.status();
-  ShimOptions options;
-  EXPECT_THAT(ShimText(*game, options), HasSubstr("clock_step_us=50000\n"));
-  options.speed = 1;
-  EXPECT_THAT(ShimText(*game, options), HasSubstr("clock_step_us=0\n"));
-  options.speed = 0;
-  options.render_every = 10;
-  EXPECT_THAT(ShimText(*game, options), HasSubstr("clock_step_us=0\n"));
-}
-
 TEST(Descriptions, BlobbyHasTheKeysThatItsAdapterPlays) {
   const absl::StatusOr<GameDescription> game = ReadDescription(EnvsDir() + "/blobby");
   ASSERT_TRUE(game.ok()) << game.status();

@@ -36,8 +36,8 @@ class RandomChooser {
 // An Env whose every call must succeed. After an error done() is true and the test has failed.
 class World {
  public:
-  explicit World(const EnvOptions& options) {
-    auto env = MakeEnv(options);
+  explicit World(const EnvOptions& options) : World(MakeEnv(options)) {}
+  explicit World(absl::StatusOr<std::unique_ptr<Env>> env) {
     if (env.ok()) {
       env_ = *std::move(env);
     } else {

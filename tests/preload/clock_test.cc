@@ -74,6 +74,15 @@ TEST(Clock, PacesToRealTime) {
   EXPECT_GE(midlane_real_now_ns() - before, 49 * kMs) << "faster than four times real time";
 }
 
+TEST(Clock, SkippedTimeCostsNoRealTime) {
+  midlane_clock_start(0, 0, 1);
+  uint64_t before = midlane_real_now_ns();
+  midlane_clock_skip(3600ull * 1000 * kMs);
+  midlane_clock_wait(5 * kMs);
+  EXPECT_EQ(midlane_clock_read(), 3600005 * kMs);
+  EXPECT_LT(midlane_real_now_ns() - before, 3600ull * 1000 * kMs / 2) << "the hour was waited for";
+}
+
 TEST(Clock, StartsElsewhereForEachSeed) {
   std::set<uint64_t> starts;
   for (uint64_t seed = 0; seed < 200; seed++) {

@@ -55,6 +55,7 @@ local misuses = {
   frame_text = function() midlane.declare(spec()) midlane.exchange({}) end,
   frame_negative = function() midlane.declare(spec()) midlane.exchange(-1) end,
   keys = function() midlane.keys("dance") end,
+  backwards = function() midlane.advance(-1) end,
   shared_table = function() midlane.shared.x = {} end,
   shared_long = function() midlane.shared.x = ("x"):rep(5000) end,
   raw = function() midlane.raw(function() error("inside raw") end) end,
