@@ -111,6 +111,11 @@ ClientLane::~ClientLane() {
   lanes_->Flush();
 }
 
+bool ClientLane::waiting() const {
+  absl::MutexLock lock(&lanes_->mu_);
+  return waiting_;
+}
+
 void ClientLane::Arrive() {
   waiting_ = false;
   if (announce_) arrived_();

@@ -85,7 +85,10 @@ class ClientLane {
   ClientLane(const ClientLane&) = delete;
   ClientLane& operator=(const ClientLane&) = delete;
 
-  // REQUIRES: the answer to the last Send was received.
+  // True while an answer is on its way: whatever is sent now would end the stream, for all lanes.
+  bool waiting() const;
+
+  // REQUIRES: !waiting(); so too for Ask.
   void Send(const wire::EnvironmentRequest& request) { Send(request, /*announce=*/true); }
 
   // The answer, or null while it is on its way; valid until the next Send.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "bridge/rpc/cork.h"
 
 namespace midlane::rpc {
 namespace {
@@ -79,7 +78,6 @@ void EnvPoller::Run() {
   for (;;) {
     const uint32_t rings = doorbell_->rings();
     {
-      Cork cork;
       Finished finished;
       absl::MutexLock lock(&mu_);
       if (stop_) return;

@@ -1,7 +1,6 @@
 // EnvPoller: one thread that waits for the Envs of all worlds, on one doorbell.
 //
-// A game's post wakes this thread alone, whichever world it is of; answers of games that are ready
-// together are told under one Cork, so that they leave in one message where a client can take that.
+// A game's post wakes this thread alone, whichever world it is of.
 // Thread-safety: all methods, any thread.
 // Ownership: shares the doorbell with the Envs; outlives what it polls.
 #ifndef MIDLANE_BRIDGE_RPC_ENV_POLLER_H_

@@ -292,9 +292,7 @@ class GrpcEnv final : public Env {
       Agent& agent = agents_[i];
       const auto& described = description->agents(static_cast<int>(i));
       if (!described.joinable()) {
-        if (agent.lane != nullptr) {
-          agent.lane.reset();
-        }
+        agent.lane.reset();
         agent.running = false;
         if (slots_) slots_->slot(static_cast<int>(i))->flags = 0;
         continue;
@@ -337,13 +335,12 @@ class GrpcEnv final : public Env {
 
   void DestroyWorld() {
     agents_.clear();
-    if (control_ != nullptr && !world_.empty()) {
+    if (control_ != nullptr && !world_.empty() && !control_->waiting()) {
       wire::EnvironmentRequest request;
       request.mutable_destroy_world()->set_world_name(world_);
-      if (control_idle_) control_->Ask(request, Deadline()).IgnoreError();
+      control_->Ask(request, Deadline()).IgnoreError();
     }
     control_.reset();
-    control_idle_ = true;
     world_.clear();
   }
 
@@ -373,14 +370,9 @@ class GrpcEnv final : public Env {
         control_->Receive(absl::Now() + kCutPoll);
     while (absl::IsDeadlineExceeded(response.status())) {
       if (absl::Now() > deadline) {
-        control_idle_ = false;
         return Broken(absl::DeadlineExceededError("ResetWorld was not answered in time"));
       }
-      const absl::Status status = EndSequences();
-      if (!status.ok()) {
-        control_idle_ = false;
-        return Broken(status);
-      }
+      if (absl::Status status = EndSequences(); !status.ok()) return Broken(status);
       response = control_->Receive(absl::Now() + kCutPoll);
     }
     if (!response.ok()) return Broken(response.status());
@@ -409,7 +401,6 @@ class GrpcEnv final : public Env {
   const std::shared_ptr<Doorbell> doorbell_;
   std::shared_ptr<ClientLanes> lanes_;
   std::unique_ptr<ClientLane> control_;
-  bool control_idle_ = true;
   std::string world_;
   Settings settings_;  // of the world now
   std::optional<RemoteSpec> remote_;

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bridge/rpc/buffers.h"
-#include "bridge/rpc/cork.h"
 #include "bridge/rpc/service.h"
 #include "bridge/rpc/session.h"
 #include "google/protobuf/arena.h"
@@ -62,7 +61,6 @@ class Lane final : public Completion {
 };
 
 class LanesStream final : public ServerStream,
-                          public Flushable,
                           public Timed,
                           public std::enable_shared_from_this<LanesStream> {
  public:
@@ -77,10 +75,7 @@ class LanesStream final : public ServerStream,
   void OnReadDone(bool ok) override {
     if (!ok) return End();
     if (!Hold()) return;
-    {
-      Cork cork;
-      if (Dispatch()) StartRead(&incoming_);
-    }
+    if (Dispatch()) StartRead(&incoming_);
     Release();
   }
 
@@ -95,7 +90,7 @@ class LanesStream final : public ServerStream,
   }
 
   // Writes what is ready, unless a write is under way, which does so when it is done.
-  void Flush() override {
+  void Flush() {
     bool write = false;
     {
       absl::MutexLock lock(&mu_);
@@ -150,7 +145,7 @@ class LanesStream final : public ServerStream,
       }
     }
     if (arm) return registry_->poller()->At(absl::Now() + kHoldAnswer, weak_from_this());
-    Cork::Flush(shared_from_this());
+    Flush();
   }
 
   void CloseSessions() override {

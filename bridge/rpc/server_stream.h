@@ -1,8 +1,7 @@
 // ServerStream: how a stream of the server comes to its end, and the table of those that exist.
 //
 // A stream ends when its client sends no more, when it is cancelled, or when the server drains;
-// each
-//   time once what is under way has been answered (or, cancelled, has been told so).
+//   each time once what is under way has been answered (or, cancelled, has been told so).
 // Thread-safety: all methods, any thread.
 // Ownership: the table keeps a stream until gRPC is done with it, and outlives it.
 #ifndef MIDLANE_BRIDGE_RPC_SERVER_STREAM_H_

@@ -20,8 +20,8 @@
 //   carried out on the calling thread where the Env answers at once, otherwise the poller's thread
 //   goes on when it has. The world's own thread starts and restarts the Env, which takes long.
 // Ownership: owns the Env and the thread; the poller outlives it. A request's messages live until
-// its Completion is told. Errors, in the response: INVALID_ARGUMENT (settings, actions, ids;
-// nothing changed),
+//   its Completion is told.
+// Errors, in the response: INVALID_ARGUMENT (settings, actions, ids; nothing changed),
 //   FAILED_PRECONDITION (out of order), DEADLINE_EXCEEDED (the barrier or the game took too long),
 //   ABORTED (another agent went away), UNAVAILABLE and INTERNAL (the game; the next sequence
 //   begins with a fresh one), CANCELLED (the request's own client is gone).

@@ -102,6 +102,13 @@ class LanesTest : public ServerFixture {
     }
     return world;
   }
+
+  // A world whose agent, in lane 1, has begun; its further steps wait for control_.
+  void HoldWorld(LanesClient& client) {
+    WorldWith(client, {1});
+    EXPECT_TRUE(client.Ask(1, Act(0)).has_step());
+    control_.Hold();
+  }
 };
 
 TEST_F(LanesTest, AgentsOfOneWorldStepInOneMessage) {
@@ -121,9 +128,7 @@ TEST_F(LanesTest, AgentsOfOneWorldStepInOneMessage) {
 TEST_F(LanesTest, LanesWaitForNobodyElse) {
   Serve();
   LanesClient client(target_);
-  WorldWith(client, {1});
-  ASSERT_TRUE(client.Ask(1, Act(0)).has_step());
-  control_.Hold();
+  HoldWorld(client);
   client.Add(1, Act(0)).Write();
   EXPECT_EQ(Code(client.Ask(2, Act(0))), static_cast<int>(absl::StatusCode::kFailedPrecondition))
       << "lane 2 joined nothing, and is told so while lane 1 waits";
@@ -185,9 +190,7 @@ TEST_F(LanesTest, LanesCountAsConnections) {
 TEST_F(LanesTest, ASecondRequestUnderWayEndsTheStream) {
   Serve();
   LanesClient client(target_);
-  WorldWith(client, {1});
-  ASSERT_TRUE(client.Ask(1, Act(0)).has_step());
-  control_.Hold();
+  HoldWorld(client);
   client.Add(1, Act(0)).Add(1, Act(0)).Write();
   while (!client.Ended()) {
   }
@@ -228,7 +231,9 @@ TEST_F(LanesTest, AVanishedClientLeavesEveryWorld) {
   ASSERT_TRUE(other.Ask(1, JoinWorld(world)).has_join_world());
   client->Add(1, Act(0)).Write();
   other.Ask(1, Act(0));
-  other.Add(1, Act(0)).Write();
+  // An answer in lane 2 says that the step in lane 1 has reached the barrier.
+  other.Add(1, Act(0)).Add(2, Act(0)).Write();
+  other.Read(1);
   client.reset();
   EXPECT_EQ(Code(other.Read(1)[1]), static_cast<int>(absl::StatusCode::kAborted));
 }
@@ -236,9 +241,7 @@ TEST_F(LanesTest, AVanishedClientLeavesEveryWorld) {
 TEST_F(LanesTest, ShutdownAnswersAndEnds) {
   Serve();
   LanesClient client(target_);
-  WorldWith(client, {1});
-  ASSERT_TRUE(client.Ask(1, Act(0)).has_step());
-  control_.Hold();
+  HoldWorld(client);
   client.Add(1, Act(0)).Write();
   absl::SleepFor(absl::Milliseconds(50));
   server_->Shutdown();
