@@ -3,19 +3,16 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cmath>
-#include <deque>
 #include <optional>
 #include <thread>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "rollout/experience.pb.h"
+#include "rollout/latency_histogram.h"
+#include "rollout/match_book.h"
 #include "rollout/sampler.h"
 
 #define XXH_INLINE_ALL
@@ -26,47 +23,8 @@ namespace {
 
 constexpr uint32_t kGamesMax = 1024;
 constexpr uint64_t kTurnsATold = 4096;  // between two looks whether to tell of progress
-constexpr double kZ95 = 1.959964;
 
 using Outcome = v1::MatchResult;
-
-// Latencies in buckets of 2 %, so that memory does not grow with the evaluation.
-class LatencyHistogram {
- public:
-  void Add(double us) {
-    const double bucket = std::log2(std::max(us, kLowestUs) / kLowestUs) * kBucketsPerDouble;
-    ++counts_[std::min<size_t>(static_cast<size_t>(bucket), counts_.size() - 1)];
-    ++total_;
-  }
-  void Add(const LatencyHistogram& other) {
-    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
-    total_ += other.total_;
-  }
-  // The middle of the bucket in which `quantile` of all lie; 0 where there are none.
-  double Quantile(double quantile) const {
-    uint64_t below = 0;
-    for (size_t i = 0; i < counts_.size(); ++i) {
-      below += counts_[i];
-      if (total_ > 0 && static_cast<double>(below) >= quantile * static_cast<double>(total_)) {
-        return kLowestUs * std::exp2((static_cast<double>(i) + 0.5) / kBucketsPerDouble);
-      }
-    }
-    return 0;
-  }
-
- private:
-  static constexpr double kLowestUs = 0.1;
-  static constexpr double kBucketsPerDouble = 35;
-  std::array<uint64_t, 35 * 30> counts_{};  // up to 100 s
-  uint64_t total_ = 0;
-};
-
-struct Match {
-  size_t opponent = 0;
-  size_t index = 0;  // in OpponentScore::matches
-  int side = 0;
-  uint64_t seed = 0;
-};
 
 // One agent of a world while a match is played.
 struct Player {
@@ -99,24 +57,15 @@ struct Batch {
   std::vector<float> values;
 };
 
-// What the threads of an evaluation share.
-struct Shared {
-  std::atomic<bool> failed{false};  // one of them: the others need not go on
-  absl::Mutex mu;
-  bool scheduled ABSL_GUARDED_BY(mu) = false;
-  std::deque<Match> schedule ABSL_GUARDED_BY(mu);
-  EvaluationResult result ABSL_GUARDED_BY(mu);
-  absl::Time last_progress ABSL_GUARDED_BY(mu) = absl::InfinitePast();
-};
-
 // One thread's worlds.
 class Evaluation {
  public:
   // `games` of the evaluation's, numbered from `first_game`.
-  Evaluation(EvaluationOptions options, Shared* shared, uint32_t first_game, uint32_t games)
-      : options_(std::move(options)), shared_(shared), first_game_(first_game), games_(games) {}
+  Evaluation(EvaluationOptions options, MatchBook* book, uint32_t first_game, uint32_t games)
+      : options_(std::move(options)), book_(book), first_game_(first_game), games_(games) {}
 
-  absl::Status Run();
+  // Until no match is left, or another thread has `failed`.
+  absl::Status Run(const std::atomic<bool>& failed);
   const LatencyHistogram& latency() const { return latency_; }
 
  private:
@@ -124,7 +73,6 @@ class Evaluation {
   absl::Status CheckPolicy(const Policy& policy, const std::string& name) const;
   absl::Status CheckOpponent(const EvaluationOpponent& opponent) const;
   bool Takes(const std::string& setting) const;
-  void Schedule();
   Settings SettingsOf(const Match& match) const;
 
   // Each of the next three answers a failure of the world, which Survive then judges.
@@ -136,8 +84,6 @@ class Evaluation {
   absl::Status Act();
   void Watch(World* world);
   void Finish(World* world, int outcome);
-  void TellProgress(const OpponentScore& score, const std::string& more, bool due)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mu);
   void TellLongest();
   bool TakeMatch(World* world);
   AgentView SubjectView(World* world, bool* swapped) const;
@@ -145,7 +91,7 @@ class Evaluation {
   void HashTimestep(World* world);
 
   EvaluationOptions options_;
-  Shared* const shared_;
+  MatchBook* const book_;
   const uint32_t first_game_;
   const uint32_t games_;
   std::shared_ptr<Doorbell> doorbell_;
@@ -245,28 +191,6 @@ absl::Status Evaluation::Prepare() {
   return absl::OkStatus();
 }
 
-// By opponent and side, so that a world seldom has to change who plays.
-void Evaluation::Schedule() {
-  absl::MutexLock lock(&shared_->mu);
-  if (std::exchange(shared_->scheduled, true)) return;
-  EvaluationResult& result = shared_->result;
-  const auto sides = static_cast<uint32_t>(spec_.agents.size());
-  result.opponents.resize(options_.opponents.size());
-  for (size_t o = 0; o < options_.opponents.size(); ++o) {
-    result.opponents[o].opponent = options_.opponents[o].name;
-    result.opponents[o].matches.resize(options_.matches);
-    for (uint32_t side = 0; side < sides; ++side) {
-      for (uint32_t m = side; m < options_.matches; m += sides) {
-        const uint64_t seed = options_.seed + m / sides;
-        shared_->schedule.push_back({o, m, static_cast<int>(side), seed});
-        MatchRecord& record = result.opponents[o].matches[m];
-        record.seed = seed;
-        record.side = static_cast<int>(side);
-      }
-    }
-  }
-}
-
 Settings Evaluation::SettingsOf(const Match& match) const {
   Settings settings = options_.env.settings;
   if (info_.has_value()) {
@@ -299,12 +223,9 @@ Settings Evaluation::SettingsOf(const Match& match) const {
 
 bool Evaluation::TakeMatch(World* world) {
   if (world->match.has_value()) return true;
-  absl::MutexLock lock(&shared_->mu);
-  if (shared_->schedule.empty()) return false;
-  world->match = shared_->schedule.front();
-  shared_->schedule.pop_front();
+  world->match = book_->Take();
   world->crashes = 0;
-  return true;
+  return world->match.has_value();
 }
 
 absl::Status Evaluation::Begin(World* world) {
@@ -479,61 +400,22 @@ std::vector<float> Evaluation::SubjectMetrics(World* world) const {
 
 void Evaluation::Watch(World* world) {
   if (!options_.watch) return;
-  const Match& match = *world->match;
-  absl::MutexLock lock(&shared_->mu);
-  MatchRecord& record = shared_->result.opponents[match.opponent].matches[match.index];
-  std::vector<float> metrics = SubjectMetrics(world);
-  if (world->watched && metrics == record.metrics) return;
-  world->watched = true;
-  record.metrics = std::move(metrics);
-  record.frames = world->frames;
-  options_.watch(record);
+  const bool first = !std::exchange(world->watched, true);
+  book_->Watch(*world->match, first, SubjectMetrics(world), world->frames);
 }
 
 void Evaluation::Finish(World* world, int outcome) {
-  const Match& match = *world->match;
-  absl::MutexLock lock(&shared_->mu);
-  OpponentScore& score = shared_->result.opponents[match.opponent];
-  MatchRecord& record = score.matches[match.index];
-  record.outcome = outcome;
-  record.metrics = SubjectMetrics(world);
-  record.frames = world->frames;
-  record.hash = XXH3_64bits_digest(&world->hash);
+  book_->Finish(*world->match, outcome, SubjectMetrics(world), world->frames,
+                XXH3_64bits_digest(&world->hash));
   world->match.reset();
-  if (options_.watch) options_.watch(record);
-
-  score.won += outcome == Outcome::WON;
-  score.lost += outcome == Outcome::LOST;
-  score.drawn += outcome == Outcome::DRAWN;
-  score.cut += outcome == Outcome::CUT;
-  TellProgress(score, "", score.won + score.lost + score.drawn + score.cut == options_.matches);
 }
 
-// What of `score` is known, and `more`; at most once a second unless it is `due`.
-void Evaluation::TellProgress(const OpponentScore& score, const std::string& more, bool due) {
-  if (!options_.progress) return;
-  const absl::Time now = absl::Now();
-  if (!due && now - shared_->last_progress < absl::Seconds(1)) return;
-  shared_->last_progress = now;
-  options_.progress(
-      absl::StrCat(score.opponent, ": ", score.won + score.lost + score.drawn + score.cut, " of ",
-                   options_.matches, " matches, ", score.won, " won, ", score.lost, " lost",
-                   score.drawn > 0 ? absl::StrCat(", ", score.drawn, " drawn") : "",
-                   score.cut > 0 ? absl::StrCat(", ", score.cut, " cut") : "", more));
-}
-
-// A match that does not end is no silence.
 void Evaluation::TellLongest() {
   const auto longest =
       std::max_element(worlds_.begin(), worlds_.end(), [](const World& a, const World& b) {
         return std::pair(a.match.has_value(), a.frames) < std::pair(b.match.has_value(), b.frames);
       });
-  if (!longest->match.has_value()) return;
-  absl::MutexLock lock(&shared_->mu);
-  TellProgress(shared_->result.opponents[longest->match->opponent],
-               absl::StrCat("; one under way for ", longest->frames, " frames (cut at ",
-                            options_.frames_max, ")"),
-               /*due=*/false);
+  if (longest->match.has_value()) book_->TellLongest(*longest->match, longest->frames);
 }
 
 absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
@@ -541,34 +423,13 @@ absl::Status Evaluation::Survive(World* world, const absl::Status& failure) {
       !absl::IsInternal(failure)) {
     return failure;
   }
-  const auto why = std::string(failure.message().substr(0, failure.message().find('\n')));
-  {
-    absl::MutexLock lock(&shared_->mu);
-    OpponentScore& score = shared_->result.opponents[world->match->opponent];
-    if (score.crashes++ == 0) score.first_crash = why;
-  }
-  if (++world->crashes > options_.crashes_max) {
-    return absl::Status(failure.code(),
-                        absl::StrCat("the match with seed ", world->match->seed, " ended ",
-                                     world->crashes, " times in a row with: ", failure.message()));
-  }
-  if (options_.progress) {
-    absl::MutexLock lock(&shared_->mu);
-    options_.progress(
-        absl::StrCat("match with seed ", world->match->seed, " is played again: ", why));
-  }
-  return world->env->Restart();
+  const absl::Status status = book_->Crashed(*world->match, ++world->crashes, failure);
+  return status.ok() ? world->env->Restart() : status;
 }
 
-void Summarise(OpponentScore* score) {
-  const uint64_t played = score->won + score->lost + score->drawn + score->cut;
-  score->win_rate = played > 0 ? static_cast<double>(score->won) / static_cast<double>(played) : 0;
-  WilsonInterval(score->won, played, kZ95, &score->wilson_low, &score->wilson_high);
-}
-
-absl::Status Evaluation::Run() {
+absl::Status Evaluation::Run(const std::atomic<bool>& failed) {
   if (auto status = Prepare(); !status.ok()) return status;
-  Schedule();
+  book_->Schedule(static_cast<uint32_t>(spec_.agents.size()));
 
   // A world that has to begin (or to play its match again) has no timestep on its way.
   const auto begin = [&](World* world) -> absl::Status {
@@ -588,7 +449,7 @@ absl::Status Evaluation::Run() {
                        [](const World& world) { return world.match.has_value(); });
   };
   uint64_t turns = 0;
-  while (playing() && !shared_->failed.load(std::memory_order_relaxed)) {
+  while (playing() && !failed.load(std::memory_order_relaxed)) {
     if (++turns % kTurnsATold == 0) TellLongest();
     const uint32_t seen = doorbell_->rings();
     bool any = false;
@@ -654,24 +515,24 @@ absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options) {
 
 absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> threads,
                                                  const std::vector<int>& cpus) {
-  const EvaluationOptions& options = threads.front();
+  const EvaluationOptions options = threads.front();
   if (auto status = CheckOptions(options); !status.ok()) return status;
   const auto matches = uint64_t{options.matches} * options.opponents.size();
   const auto games = static_cast<uint32_t>(std::min<uint64_t>(options.games, matches));
   const auto count = std::min<uint32_t>(static_cast<uint32_t>(threads.size()), games);
-  Shared shared;
+  MatchBook book(options);
+  std::atomic<bool> failed{false};
   std::vector<std::unique_ptr<Evaluation>> evaluations;
   for (uint32_t i = 0, first = 0; i < count; ++i) {
     const uint32_t share = games / count + (i < games % count ? 1 : 0);
-    evaluations.push_back(
-        std::make_unique<Evaluation>(std::move(threads[i]), &shared, first, share));
+    evaluations.push_back(std::make_unique<Evaluation>(std::move(threads[i]), &book, first, share));
     first += share;
   }
   std::vector<absl::Status> statuses(count);
   const auto run = [&](uint32_t i) {
     if (i < cpus.size()) PinTo(cpus[i]);
-    statuses[i] = evaluations[i]->Run();
-    if (!statuses[i].ok()) shared.failed.store(true);
+    statuses[i] = evaluations[i]->Run(failed);
+    if (!statuses[i].ok()) failed.store(true);
   };
   if (count == 1 && cpus.empty()) {
     run(0);
@@ -685,26 +546,11 @@ absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> 
     if (!statuses[i].ok()) return statuses[i];
     latency.Add(evaluations[i]->latency());
   }
-  absl::MutexLock lock(&shared.mu);
-  for (OpponentScore& score : shared.result.opponents) Summarise(&score);
-  shared.result.decision_us_p50 = latency.Quantile(0.5);
-  shared.result.decision_us_p99 = latency.Quantile(0.99);
-  return std::move(shared.result);
-}
-
-void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high) {
-  if (played == 0) {
-    *low = 0;
-    *high = 1;
-    return;
-  }
-  const double n = static_cast<double>(played);
-  const double p = static_cast<double>(won) / n;
-  const double centre = p + z * z / (2 * n);
-  const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  const double scale = 1 + z * z / n;
-  *low = std::max(0.0, (centre - half) / scale);
-  *high = std::min(1.0, (centre + half) / scale);
+  EvaluationResult result;
+  result.opponents = book.TakeScores();
+  result.decision_us_p50 = latency.Quantile(0.5);
+  result.decision_us_p99 = latency.Quantile(0.99);
+  return result;
 }
 
 }  // namespace midlane
