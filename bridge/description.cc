@@ -270,8 +270,7 @@ void CheckCalls(Reader* reader, const toml::table& table, const char* key,
 void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* clock = reader->Table(root, "clock", /*required=*/false);
   if (clock == nullptr) return;
-  reader->OnlyKeys(*clock, "[clock]",
-                   {"mode", "hooks", "step_us", "free_speed", "limit_hours"});
+  reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us", "free_speed", "limit_hours"});
   const std::string mode = reader->String(*clock, "mode", false);
   if (!mode.empty() && mode != "virtual" && mode != "real") {
     reader->Fail(clock->get("mode"),
