@@ -292,18 +292,27 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->check(CLI::Range(1, 1000000));
   command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)");
   command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
-  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)");
+  command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
   command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));
-  command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)");
-  command->add_option("--require-lower", arguments->require_lower,
-                      "exit 3 where a lower bound of the win rate is below this");
+  CLI::Option* const json =
+      command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)");
+  CLI::Option* const lower =
+      command
+          ->add_option("--require-lower", arguments->require_lower,
+                       "exit 3 where a lower bound of the win rate is below this")
+          ->check(CLI::Range(0.0, 1.0));
   command->add_flag("--sample", arguments->sample,
                     "actions sampled from the policy, as in training, in place of the likeliest");
-  command->add_flag("--cross", arguments->cross, "everyone against everyone: a table of win rates");
-  command->add_flag("--check-determinism", arguments->check_determinism,
-                    "play some matches again in a new process and compare their hashes");
+  CLI::Option* const determinism =
+      command->add_flag("--check-determinism", arguments->check_determinism,
+                        "play some matches again in a new process and compare their hashes");
+  command->add_flag("--cross", arguments->cross, "everyone against everyone: a table of win rates")
+      ->excludes(json)
+      ->excludes(lower)
+      ->excludes(determinism);
   command->add_flag("--quiet", arguments->quiet, "no progress");
   command->callback([arguments, context] {
     const absl::Status status = Eval(*arguments, context);
