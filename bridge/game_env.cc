@@ -196,9 +196,9 @@ class GameEnv final : public Env {
   // True where the next match is to begin in a fresh process. Between two episodes of one match it
   // waits for the match's end.
   bool ClockIsSpent() {
-    if (phase_ != Phase::kReadable || description_.clock_limit == absl::ZeroDuration())
-      return false;
-    if (channel_->game_clock() < description_.clock_limit) return false;
+    const absl::Duration limit = description_.clock_limit;
+    if (limit == absl::ZeroDuration() || phase_ != Phase::kReadable) return false;
+    if (channel_->game_clock() < limit) return false;
     for (size_t i = 0; i < spec_.agents.size(); ++i) {
       const AgentView view = agent(static_cast<int>(i));
       if (view.active() && view.last()) return view.match_over();
@@ -206,10 +206,13 @@ class GameEnv final : public Env {
     return true;
   }
 
-  // A fresh process that draws other matches than those before it.
+  // A fresh process. It draws other matches than those before it, but where a match's seed is set
+  // the match must not show which process plays it.
   absl::Status Replace() {
     ++stats_.restarts;
-    seed_ += kSeedsOfProcesses;
+    const auto seed = settings_.find("seed");
+    const bool set = seed != settings_.end() && !seed->second.empty() && seed->second != "0";
+    if (!set) seed_ += kSeedsOfProcesses;
     return Launch();
   }
 

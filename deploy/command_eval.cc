@@ -70,6 +70,10 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
 absl::StatusOr<Contestant> LoadSubject(const EvalArguments& arguments,
                                        const CommandContext& context) {
   if (arguments.policy == "random") {
+    if (!arguments.run.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--policy random plays for nobody: leave out ",
+                                                     arguments.run, " and give --env"));
+    }
     Contestant subject;
     subject.player.name = "random";
     return subject;
@@ -168,8 +172,8 @@ absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t 
   return EvaluateOnCores(std::move(threads), AvailableCpus());
 }
 
-absl::Status Cross(const Spec& spec, const std::vector<Team>& teams,
-                   const EvaluationOptions& base) {
+absl::Status Cross(const Spec& spec, const std::vector<Team>& teams, const EvaluationOptions& base,
+                   bool quiet) {
   const Team& contestants = teams.front();
   const size_t count = contestants.size();
   std::vector<std::vector<double>> rates(count, std::vector<double>(count, -1));
@@ -185,7 +189,7 @@ absl::Status Cross(const Spec& spec, const std::vector<Team>& teams,
       rates[row][column] = both.win_rate;
       rates[column][row] = double(both.lost) / played;
     }
-    fprintf(stderr, "%s: done\n", names[row].c_str());
+    if (!quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), stdout);
   return absl::OkStatus();
@@ -201,6 +205,9 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   }
   const auto spec = SpecOf(options.env);
   if (!spec.ok()) return spec.status();
+  if (auto status = CheckMatchSettings(arguments.settings, *spec, "eval"); !status.ok()) {
+    return status;
+  }
   if (arguments.opponents.empty()) arguments.opponents = BotsOf(arguments.environment);
   const bool alone = arguments.opponents.empty() && spec->agents.size() == 1;
   if (arguments.opponents.empty() && !alone) {
@@ -218,7 +225,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (!team.ok()) return team.status();
     teams.push_back(*std::move(team));
   }
-  if (arguments.cross) return Cross(*spec, teams, options);
+  if (arguments.cross) return Cross(*spec, teams, options, arguments.quiet);
 
   if (!arguments.quiet && isatty(2)) {
     options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
@@ -298,7 +305,10 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));
   CLI::Option* const json =
-      command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)");
+      command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)")
+          ->check([](const std::string& file) {
+            return file.rfind("--", 0) == 0 ? "give a file, or - for stdout" : "";
+          });
   CLI::Option* const lower =
       command
           ->add_option("--require-lower", arguments->require_lower,

@@ -22,6 +22,7 @@ struct RolloutArguments {
   uint32_t games = 0;
   std::string policy;
   std::string device = "cpu";
+  bool quiet = false;
 };
 
 absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& context) {
@@ -67,6 +68,15 @@ absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& co
   } else if (config.run.policy == "random") {
     options.make_policy = MakeRandomPolicy;
   }
+  if (!arguments.quiet) {
+    printf("worker %u with %u games of %s asks the learner at %s (for at most a minute)\n",
+           arguments.index, config.worker.games, config.run.environment.c_str(), address.c_str());
+    fflush(stdout);
+    options.on_joined = [] {
+      printf("joined; Ctrl-C ends it\n");
+      fflush(stdout);
+    };
+  }
   auto worker = Worker::Create(std::move(options));
   if (!worker.ok()) return worker.status();
   StopOnSignal stop([&worker] { (*worker)->Stop(); });
@@ -91,12 +101,16 @@ void AddRolloutCommand(CLI::App* app, CommandContext* context) {
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--learner", arguments->learner, "tcp://HOST:PORT or ipc://PATH");
-  command->add_option("--index", arguments->index,
-                      "number of this worker in the run: its seeds follow from it");
-  command->add_option("--games", arguments->games, "worlds that it runs");
+  command->add_option(
+      "--index", arguments->index,
+      "number of this worker in the run (0): its seeds follow from it, so no two may have the "
+      "same; `midlane train` counts from 0");
+  command->add_option("--games", arguments->games, "worlds that it runs")
+      ->check(CLI::Range(1u, kGamesMax));
   command->add_option("--policy", arguments->policy, "native, torch, or random (ignores weights)")
       ->check(CLI::IsMember({"native", "torch", "random"}));
   command->add_option("--device", arguments->device, "of the torch policy: cpu, cuda, cuda:N");
+  command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   command->callback(
       [arguments, context] { context->exit_code = Report(Rollout(*arguments, *context)); });
 }

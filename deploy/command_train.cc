@@ -112,6 +112,10 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
          resumed ? "resuming" : "training", config->run.environment.c_str(), run_dir.c_str(),
          plan.workers, plan.workers == 1 ? "worker" : "workers", config->worker.games,
          plan.learner_threads, plan.learner_threads == 1 ? "thread" : "threads");
+  if (resumed && !arguments.seconds && config->learner.seconds_max > 0) {
+    printf("it stops after %s of training in all, as %s says: --seconds 0 lifts that\n",
+           ShortDuration(config->learner.seconds_max).c_str(), saved.c_str());
+  }
   fflush(stdout);
 
   Launcher launcher({*config, run_dir, arguments.quiet});
@@ -186,8 +190,10 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
   command->add_option("--timesteps", arguments->timesteps,
                       "stop after so many timesteps, over all resumes; 0: no limit");
   command->add_option("--seed", arguments->seed, "of everything random");
-  command->add_option("--workers", arguments->workers, "worker processes");
-  command->add_option("--games", arguments->games, "worlds that each worker runs");
+  command->add_option("--workers", arguments->workers, "worker processes")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--games", arguments->games, "worlds that each worker runs")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--print-config", arguments->print_config,
                     "print the whole configuration as TOML and end");
   command->add_flag("--quiet", arguments->quiet, "milestones and warnings only");

@@ -174,6 +174,9 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
 
   const auto spec = SpecOf(options.env);
   if (!spec.ok()) return spec.status();
+  if (auto status = CheckMatchSettings(arguments.settings, *spec, "watch"); !status.ok()) {
+    return status;
+  }
   std::string name = arguments.opponent;
   if (name.empty() && spec->agents.size() > 1) {
     const std::vector<std::string> bots = BotsOf(environment);

@@ -1,5 +1,6 @@
 #include "deploy/contestant.h"
 
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -25,6 +26,12 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   if (!FileExists(path)) {
     return absl::NotFoundError(absl::StrCat(path, " is not there: name a run that was trained (",
                                             context.program(), " train ENVIRONMENT --run NAME)"));
+  }
+  const std::string checkpoint = absl::StrCat(path, "/checkpoint.mdl");
+  if (FileExists(absl::StrCat(path, "/config.toml")) && !FileExists(checkpoint)) {
+    return absl::NotFoundError(absl::StrCat(
+        path,
+        " has no checkpoint.mdl yet: its training writes one within a minute, and at its end"));
   }
   auto contents = LoadCheckpointWeights(path);
   if (!contents.ok()) return contents.status();
@@ -86,6 +93,24 @@ absl::Status FillFromTraining(const std::string& config_text,
   options->settings = config.worker.settings;
   options->frame_skip = config.worker.frame_skip;
   return AddSettings(assignments, &options->settings);
+}
+
+absl::Status CheckMatchSettings(const std::vector<std::string>& assignments, const Spec& spec,
+                                const std::string& command) {
+  std::map<std::string, std::string> remedies = {{"seed", "give --seed"}};
+  if (command == "eval") remedies["frame_skip"] = "give --frame-skip";
+  for (const std::string& agent : spec.agents) {
+    remedies[agent] = remedies[agent + "_strength"] =
+        spec.agents.size() > 1 ? "give --opponent" : "leave it out";
+  }
+  for (const std::string& assignment : assignments) {
+    const auto found = remedies.find(assignment.substr(0, assignment.find('=')));
+    if (found == remedies.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("midlane ", command, " sets '", found->first,
+                                                   "' for each match, so --setting ", assignment,
+                                                   " means nothing: ", found->second));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,

@@ -41,6 +41,11 @@ absl::Status FillFromTraining(const std::string& config_text,
                               const std::vector<std::string>& assignments, std::string* environment,
                               EvaluationOptions* options);
 
+// InvalidArgument where one of the --setting `assignments` is what a match sets by itself, with the
+// option of `command` that says so.
+absl::Status CheckMatchSettings(const std::vector<std::string>& assignments, const Spec& spec,
+                                const std::string& command);
+
 // "hyp014" or "hyp014:5": a bot; anything with a slash: an agent.
 absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,
                                           const CommandContext& context);

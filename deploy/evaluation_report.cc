@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr double kZ95 = 1.959964;
-
 std::string HashText(uint64_t hash) { return absl::StrFormat("%016x", hash); }
 
 const char* OutcomeName(int outcome) {
@@ -41,6 +39,9 @@ std::string SideName(const Spec& spec, int side) {
 
 std::string Row(const Spec& spec, const std::string& opponent, const std::string& side,
                 const SideSummary& summary) {
+  if (summary.won + summary.lost + summary.drawn + summary.cut == 0) {
+    return absl::StrFormat("%-16s %-6s no match\n", opponent, side);
+  }
   const bool points = spec.FindMetric("points_for") >= 0;
   return absl::StrFormat(
       "%-16s %-6s %5d %5d %5d %5d   %5.1f %%  %5.1f-%5.1f %%  %-13s %8.0f s\n", opponent, side,
@@ -107,7 +108,7 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
   if (played == 0) return summary;
   const auto count = double(played);
   summary.win_rate = double(summary.won) / count;
-  WilsonInterval(summary.won, played, kZ95, &summary.wilson_low, &summary.wilson_high);
+  WilsonInterval(summary.won, played, kWilsonZ95, &summary.wilson_low, &summary.wilson_high);
   summary.points_for /= count;
   summary.points_against /= count;
   summary.game_seconds =
@@ -138,7 +139,9 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
     if (!others.empty()) absl::StrAppend(&out, "mean of a match: ", others, "\n");
   }
   if (cut > 0) {
-    absl::StrAppend(&out, "cut: ended by a limit, undecided; the win rate counts it as not won\n");
+    absl::StrAppend(
+        &out, "cut: ended by a limit (--frames-max, or one of the world's settings), undecided; ",
+        "the win rate counts it as not won\n");
   }
   absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d%s\n",
                         result.decision_us_p50, result.decision_us_p99, crashes,

@@ -126,7 +126,8 @@ absl::Status Launcher::StartWorkers() {
                             "--learner",
                             address_,
                             "--index",
-                            absl::StrCat(index)};
+                            absl::StrCat(index),
+                            "--quiet"};
     seat.options.environment = {{"OMP_NUM_THREADS", "1"}};
     seat.options.log = absl::StrCat(options_.run_dir, "/log/worker-", index, ".log");
     if (auto status = StartSeat(&seat); !status.ok()) return status;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -551,6 +552,21 @@ absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> 
   result.decision_us_p50 = latency.Quantile(0.5);
   result.decision_us_p99 = latency.Quantile(0.99);
   return result;
+}
+
+void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high) {
+  if (played == 0) {
+    *low = 0;
+    *high = 1;
+    return;
+  }
+  const double n = static_cast<double>(played);
+  const double p = static_cast<double>(won) / n;
+  const double centre = p + z * z / (2 * n);
+  const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+  const double scale = 1 + z * z / n;
+  *low = std::max(0.0, (centre - half) / scale);
+  *high = std::min(1.0, (centre + half) / scale);
 }
 
 }  // namespace midlane

@@ -88,7 +88,9 @@ absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options);
 absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> threads,
                                                  const std::vector<int>& cpus);
 
-// Wilson score interval (Wilson 1927) for `won` of `played`; z = 1.959964 is 95 %.
+inline constexpr double kWilsonZ95 = 1.959964;
+
+// Wilson score interval (Wilson 1927) for `won` of `played`; z = kWilsonZ95 is 95 %.
 void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high);
 
 }  // namespace midlane

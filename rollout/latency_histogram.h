@@ -9,7 +9,8 @@
 
 namespace midlane {
 
-// Latencies in buckets of 2 %, so that memory does not grow with the evaluation.
+// Latencies in microseconds, 0.1 us to 100 s, in buckets of 2 %, so that memory does not grow with
+// the evaluation. For one thread.
 class LatencyHistogram {
  public:
   void Add(double us) {

@@ -1,7 +1,5 @@
 #include "rollout/match_book.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +10,6 @@ namespace midlane {
 namespace {
 
 using Outcome = v1::MatchResult;
-
-constexpr double kZ95 = 1.959964;
 
 uint64_t Played(const OpponentScore& score) {
   return score.won + score.lost + score.drawn + score.cut;
@@ -112,24 +108,9 @@ std::vector<OpponentScore> MatchBook::TakeScores() {
   for (OpponentScore& score : scores_) {
     const uint64_t played = Played(score);
     score.win_rate = played > 0 ? static_cast<double>(score.won) / static_cast<double>(played) : 0;
-    WilsonInterval(score.won, played, kZ95, &score.wilson_low, &score.wilson_high);
+    WilsonInterval(score.won, played, kWilsonZ95, &score.wilson_low, &score.wilson_high);
   }
   return std::move(scores_);
-}
-
-void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double* high) {
-  if (played == 0) {
-    *low = 0;
-    *high = 1;
-    return;
-  }
-  const double n = static_cast<double>(played);
-  const double p = static_cast<double>(won) / n;
-  const double centre = p + z * z / (2 * n);
-  const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  const double scale = 1 + z * z / n;
-  *low = std::max(0.0, (centre - half) / scale);
-  *high = std::min(1.0, (centre + half) / scale);
 }
 
 }  // namespace midlane

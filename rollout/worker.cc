@@ -304,6 +304,7 @@ absl::Status RolloutWorker::Run() {
     status = LoadNewest();
     if (status.ok() && policy_->version() == 0) status = transport_->Poll(kWait);
   }
+  if (status.ok() && !stop_.load() && options_.on_joined) options_.on_joined();
   begun_ = next_report_ = Clock::now();
   stopwatch_ = Stopwatch();
   for (size_t i = 0; status.ok() && !stop_.load() && i < worlds_.size(); ++i) {

@@ -52,6 +52,7 @@ struct WorkerOptions {
   uint32_t episode_steps_max = 0;
   uint32_t restarts_max = 10;  // of one world in a row, without a timestep between
   std::function<std::unique_ptr<Policy>(const NetworkShape&)> make_policy;  // null: native
+  std::function<void()> on_joined;  // the learner's weights are here, games begin; may be null
 };
 
 class Worker {

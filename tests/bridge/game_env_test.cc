@@ -414,6 +414,32 @@ TEST_F(GameFault, AMatchBeginsInAFreshProcessWhereTheClockIsSpent) {
   EXPECT_EQ(env->stats().restarts, 1u);
 }
 
+// Else an evaluation's match that is played again would be another match.
+TEST_F(GameFault, AFreshProcessHasAnotherSeedUnlessTheMatchHasOne) {
+  const auto seed = [&] {
+    const std::string folder =
+        std::filesystem::read_symlink(absl::StrCat("/proc/", OnlyGame(), "/cwd")).string();
+    std::ifstream in(folder + "/seed");
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  std::unique_ptr<Env> env = Running({});
+  EXPECT_EQ(seed(), "1");
+  const auto restart = [&](const Settings& settings) {
+    ASSERT_TRUE(env->Reset(settings).ok());
+    ASSERT_TRUE(env->Wait(kPatience).ok());
+    ASSERT_TRUE(env->Restart().ok());
+    ASSERT_TRUE(env->Reset(settings).ok());
+    ASSERT_TRUE(env->Wait(kPatience).ok());
+  };
+  ASSERT_NO_FATAL_FAILURE(restart({{"seed", "7"}}));
+  EXPECT_EQ(seed(), "1");
+  ASSERT_NO_FATAL_FAILURE(restart({{"seed", "0"}}));
+  const std::string second = seed();
+  EXPECT_NE(second, "1");
+  ASSERT_NO_FATAL_FAILURE(restart({}));
+  EXPECT_NE(seed(), second);
+}
+
 TEST_F(GameFault, AResetWithinAnEpisodeAlsoReplacesWhereTheClockIsSpent) {
   const Settings settings = {{"hours", "499"}};
   std::unique_ptr<Env> env = Running(settings);

@@ -4,7 +4,7 @@
 //   fault       what goes wrong: see `enum fault`
 //   fault_at    at which timestep of the process
 //   fault_once  1: not in a second process (a file in the working directory remembers)
-// With `hours` its clock moves by so many with each exchange.
+// With `hours` its clock moves by so many with each exchange. It leaves its seed in a file `seed`.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
@@ -54,12 +54,10 @@ static long futex(void* word, int operation, uint32_t value, const struct timesp
   return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
-// The value of a setting in the text, or `fallback`.
-static const char* setting(const char* name, const char* fallback) {
+// The value of a name in `left` bytes of "name=value" lines, or `fallback`.
+static const char* value_in(const char* text, size_t left, const char* name, const char* fallback) {
   static char values[8][128];
   static int next;
-  const char* text = (const char*)channel + channel->settings_offset;
-  size_t left = channel->settings_bytes;
   char* value = values[next++ % 8];
   while (left > 0) {
     const char* end = memchr(text, '\n', left);
@@ -74,6 +72,20 @@ static const char* setting(const char* name, const char* fallback) {
     text += line + 1;
   }
   return fallback;
+}
+
+static const char* setting(const char* name, const char* fallback) {
+  return value_in((const char*)channel + channel->settings_offset, channel->settings_bytes, name,
+                  fallback);
+}
+
+static void leave_seed(void) {
+  FILE* file = fopen("seed", "w");
+  if (!file) return;
+  fputs(value_in((const char*)channel + channel->description_offset, channel->description_bytes,
+                 "seed", "none"),
+        file);
+  fclose(file);
 }
 
 static unsigned number(const char* name, unsigned fallback) {
@@ -301,6 +313,7 @@ int main(int argc, char** argv) {
   }
   map_channel();
   read_settings();
+  leave_seed();
   agents = number("agents", 2);
   atomic_store(&channel->game_pid, (uint32_t)getpid());
   if (faulty("silent")) pause();

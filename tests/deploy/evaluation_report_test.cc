@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "rollout/experience.pb.h"
 
 namespace midlane {
@@ -63,6 +65,15 @@ TEST(EvaluationReport, TableNamesEverySide) {
         "p50 12.5 us", "games that died: 1", "cut: ended by a limit"}) {
     EXPECT_THAT(table, HasSubstr(part));
   }
+}
+
+TEST(EvaluationReport, ASideWithoutMatchesHasNoRates) {
+  EvaluationResult result = Result();
+  std::vector<MatchRecord>& matches = result.opponents[0].matches;
+  matches.erase(std::remove_if(matches.begin(), matches.end(),
+                               [](const MatchRecord& match) { return match.side == 1; }),
+                matches.end());
+  EXPECT_THAT(EvaluationTable(TwoSides(), result), HasSubstr("right  no match\n"));
 }
 
 TEST(EvaluationReport, JsonReplaysCompareByHash) {

@@ -54,6 +54,21 @@ class CommandLineTest(CliTest):
     def test_eval_without_a_run(self):
         self.assert_refused(self.run_cli("eval", "runs/none"), "runs/none", "midlane train")
         self.assert_refused(self.run_cli("eval"), "name the run")
+        (self.folder / "runs" / "young").mkdir(parents=True)
+        (self.folder / "runs" / "young" / "config.toml").write_text("")
+        self.assert_refused(self.run_cli("eval", "young"), "runs/young", "checkpoint.mdl", "within a minute")
+
+    def test_eval_refuses_what_it_would_not_heed(self):
+        random = ["eval", "--env", "probe", "--policy", "random", "--games", "2"]
+        for setting, option in [("seed=5", "--seed"), ("left=idle", "leave it out"), ("frame_skip=2", "--frame-skip")]:
+            self.assert_refused(self.run_cli(*random, "--setting", setting), setting, option)
+        self.assert_refused(self.run_cli(*random, "--json", "--quiet"), "--json", "give a file", code=2)
+        self.assertFalse((self.folder / "--quiet").exists(), "an option became a file")
+        for gate in [["--require-lower", "0.9"], ["--json", "a.json"], ["--check-determinism"]]:
+            self.assert_refused(self.run_cli(*random, "--cross", *gate), gate[0], "--cross", code=2)
+        self.assert_refused(self.run_cli(*random, "--frames-max", "0"), "--frames-max", code=2)
+        self.assert_refused(self.run_cli("eval", "runs/x", *random[1:]), "runs/x", "--env")
+        self.assert_refused(self.run_cli("train", "null", "--games", "0"), "--games", code=2)
 
 
 class RunFolderTest(CliTest):

@@ -40,6 +40,20 @@ class TrainTest(CliTest):
         self.assertTrue((self.folder / "runs/a/checkpoint.mdl").exists())
         self.assertEqual(processes_of(self.folder), {})
 
+    def test_one_more_worker_says_that_it_joined(self):
+        train = self.start("train", "null", "--run", "a", *QUICK)
+        self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
+        more = self.start("rollout", "--run", "a", "--index", 7)
+        self.wait_for("the third worker", lambda: self.iterations("a")[-1]["workers"]["count"] == 3,
+                      process=train)
+        more.send_signal(signal.SIGINT)
+        self.finish(more)
+        self.assertEqual(more.returncode, 0, more.out + more.err)
+        for part in ["worker 7", "of null asks the learner at", "joined"]:
+            self.assertIn(part, more.out)
+        train.send_signal(signal.SIGINT)
+        self.finish(train)
+
     def test_killed_launcher_leaves_no_orphans(self):
         train = self.start("train", "null", "--run", "a", *QUICK)
         self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
