@@ -202,6 +202,10 @@ Case MlpCase(uint32_t inputs) {
   return c;
 }
 
+// As in envs/blobby/train.toml, for the learner alone and for worlds behind a server too.
+constexpr uint32_t kBlobbyEpochs = 8;
+const std::string kBlobbyEpochsSet = "ppo.epochs=" + std::to_string(kBlobbyEpochs);
+
 void BlobbyRow(double games_alone, double seconds) {
   Row row{.name = "loop_blobby",
           .unit = "decisions/s",
@@ -212,9 +216,11 @@ void BlobbyRow(double games_alone, double seconds) {
                .unit = "decisions/s",
                .bound = 72000,
                .kind = Bound::kAtLeast};
+  Case blobby = MlpCase(22);
+  blobby.ppo.epochs = kBlobbyEpochs;
   for (int i = Repeats(3); i > 0; --i) {
-    const double learner = LearnerAloneOn(MlpCase(22), seconds / 4, 1);
-    const LoopRates rates = Loop("blobby", {"league.scripted_share=0"}, seconds);
+    const double learner = LearnerAloneOn(blobby, seconds / 4, 1);
+    const LoopRates rates = Loop("blobby", {kBlobbyEpochsSet, "league.scripted_share=0"}, seconds);
     row.measured.push_back(rates.timesteps);
     row.primitive.push_back(std::min(learner, games_alone));
     absolute.measured.push_back(rates.timesteps);
@@ -270,7 +276,8 @@ void GrpcRow(double seconds) {
                                              "environment.right=\"agent\"",
                                              "rewards.point_won=1",
                                              "rewards.point_lost=-1",
-                                             "league.scripted_share=0"};
+                                             "league.scripted_share=0",
+                                             kBlobbyEpochsSet};
   for (int i = Repeats(3); i > 0; --i) {
     {
       const Served served;
