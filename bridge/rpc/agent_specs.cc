@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "bridge/rpc/packed_timestep.h"
 
 namespace midlane::rpc {
 namespace {
@@ -141,12 +142,17 @@ absl::StatusOr<AgentSpecs> AgentSpecs::Make(const Spec& spec) {
   specs.AddObservation(Scalar("timestep.effect_frame", wire::UINT64));
   specs.AddObservation(Scalar("timestep.episode", wire::UINT32));
   specs.AddObservation(Scalar("timestep.flags", wire::UINT32));
+  specs.packed_shape_ = ShapeField({static_cast<uint32_t>(PackedBytes(spec))});
   return specs;
 }
 
 absl::StatusOr<Requested> AgentSpecs::ParseRequested(absl::Span<const uint64_t> ids) const {
   Requested requested;
   for (const uint64_t id : ids) {
+    if (id == kPackedObservation) {
+      requested.set(kObservationsMax);
+      continue;
+    }
     if (id == 0 || id > static_cast<uint64_t>(observations_)) {
       return absl::InvalidArgumentError(
           absl::StrCat("requested observation ", id,
@@ -283,6 +289,13 @@ void AgentSpecs::WriteStep(const ObservedTimestep& timestep, const Requested& re
   absl::InlinedVector<TensorBytes, 32> observations;
   for (int index = 0; index < observations_; ++index) {
     if (requested[index]) observations.push_back(Observation(index, timestep, scalars));
+  }
+  absl::InlinedVector<unsigned char, 512> packed;
+  if (requested[kObservationsMax]) {
+    packed.resize(PackedBytes(spec_));
+    PackTimestep(spec_, timestep.view, packed.data());
+    observations.push_back({kPackedObservation, wire::Tensor::kUint8S, packed.data(),
+                            static_cast<int>(packed.size()), packed_shape_});
   }
   WriteStepResponse(timestep.state, observations, response);
 }

@@ -6,6 +6,7 @@
 //   (0 where the sequence terminated, else 1); `terms.NAME`; `metrics.NAME`;
 //   `timestep.observed_frame` and `timestep.effect_frame` (u64), `timestep.episode` and
 //   `timestep.flags` (u32, midlane_slot_flag).
+//   kPackedObservation, which no specs list, is all of it in one (packed_timestep.h).
 // Bounds carry the spec's type and are absent where there is none or where it is the type's own
 //   limit (numpy clients overflow on limit + 1).
 // Thread-safety: constant after Make.
@@ -31,8 +32,8 @@ namespace midlane::rpc {
 inline constexpr int kObservationsMax =
     MIDLANE_TENSORS_MAX + 2 + MIDLANE_TERMS_MAX + MIDLANE_METRICS_MAX + 4;
 
-// Which observations a step asked for: bit id - 1.
-using Requested = std::bitset<kObservationsMax>;
+// Which observations a step asked for: bit id - 1, and the last for kPackedObservation.
+using Requested = std::bitset<kObservationsMax + 1>;
 
 // The part of an AgentView that observations are made of, with pointers that the caller keeps.
 struct ObservedTimestep {
@@ -87,6 +88,7 @@ class AgentSpecs {
   wire::ActionObservationSpecs proto_;
   int observations_ = 0;
   std::vector<std::string> shapes_;  // of Spec::tensors, as they are serialised
+  std::string packed_shape_;
 };
 
 }  // namespace midlane::rpc

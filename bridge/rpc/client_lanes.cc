@@ -3,30 +3,27 @@
 #include <utility>
 
 namespace midlane::rpc {
+namespace {
+
+// What the stream's completion queue tells, by its tag.
+enum class Event : intptr_t { kRead, kWritten, kFinished };
+void* TagOf(Event event) { return reinterpret_cast<void*>(event); }
+Event EventOf(void* tag) { return static_cast<Event>(reinterpret_cast<intptr_t>(tag)); }
+
+}  // namespace
 
 ClientLanes::ClientLanes(std::shared_ptr<grpc::Channel> channel)
-    : channel_(std::move(channel)), stub_(midlane::bridge::v1::Lanes::NewStub(channel_)) {
-  stub_->async()->Process(&context_, this);
-  AddHold();  // writes start outside of gRPC's own callbacks
-  StartRead(&read_);
-  StartCall();
+    : channel_(std::move(channel)),
+      stub_(midlane::bridge::v1::Lanes::NewStub(channel_)),
+      stream_(stub_->PrepareAsyncProcess(&context_, &events_)) {
+  stream_->StartCall(TagOf(Event::kWritten));
+  stream_->Read(&read_, TagOf(Event::kRead));
+  thread_ = std::thread(&ClientLanes::Run, this);
 }
 
 ClientLanes::~ClientLanes() {
   context_.TryCancel();
-  LetGo();
-  absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(&done_));
-}
-
-// A write that was taken must be started while the call is held.
-void ClientLanes::LetGo() {
-  {
-    absl::MutexLock lock(&mu_);
-    ended_ = true;
-    if (writing_ || !std::exchange(held_, false)) return;
-  }
-  RemoveHold();
+  thread_.join();
 }
 
 bool ClientLanes::broken() {
@@ -50,44 +47,74 @@ void ClientLanes::Flush() {
     absl::MutexLock lock(&mu_);
     write = TakeUnwritten();
   }
-  if (write) StartWrite(&written_);
+  if (write) stream_->Write(written_, TagOf(Event::kWritten));
 }
 
-void ClientLanes::OnWriteDone(bool ok) {
-  bool write = false, ended = false;
+void ClientLanes::Run() {
+  void* tag = nullptr;
+  bool ok = false;
+  bool finished = false;
+  while (events_.Next(&tag, &ok)) {
+    switch (EventOf(tag)) {
+      case Event::kRead:
+        OnRead(ok);
+        break;
+      case Event::kWritten:
+        OnWritten(ok);
+        break;
+      case Event::kFinished:
+        OnFinished();
+        finished = true;
+        break;
+    }
+    absl::MutexLock lock(&mu_);
+    // A write that was taken begins outside of the lock, and may not meet a queue that is shut.
+    if (finished && !writing_) {
+      finished = false;
+      events_.Shutdown();
+    }
+  }
+}
+
+void ClientLanes::OnWritten(bool ok) {
+  bool write = false;
   {
     absl::MutexLock lock(&mu_);
     writing_ = false;
     if (ok) write = TakeUnwritten();  // else the read fails too, and says so
-    ended = ended_;
   }
-  if (write) StartWrite(&written_);
-  if (ended) LetGo();
+  if (write) stream_->Write(written_, TagOf(Event::kWritten));
 }
 
-void ClientLanes::OnReadDone(bool ok) {
-  if (!ok) return LetGo();
+void ClientLanes::OnRead(bool ok) {
   {
     absl::MutexLock lock(&mu_);
-    for (auto& response : *read_.mutable_responses()) {
-      const auto found = lanes_.find(response.lane());
-      if (found == lanes_.end() || !found->second->waiting_) continue;
-      found->second->bytes_.swap(*response.mutable_response());
-      found->second->Arrive();
+    ended_ |= !ok;
+    if (ok) {
+      for (auto& response : *read_.mutable_responses()) {
+        const auto found = lanes_.find(response.lane());
+        if (found == lanes_.end() || !found->second->waiting_) continue;
+        found->second->bytes_.swap(*response.mutable_response());
+        found->second->Arrive();
+      }
     }
   }
-  StartRead(&read_);
+  if (ok) {
+    stream_->Read(&read_, TagOf(Event::kRead));
+  } else {
+    stream_->Finish(&finish_, TagOf(Event::kFinished));
+  }
 }
 
-void ClientLanes::OnDone(const grpc::Status& status) {
+void ClientLanes::OnFinished() {
   absl::MutexLock lock(&mu_);
-  status_ = status.ok() ? absl::UnavailableError("the server ended the stream")
-                        : absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                                       status.error_message());
+  status_ = finish_.ok() ? absl::UnavailableError("the server ended the stream")
+                         : absl::Status(static_cast<absl::StatusCode>(finish_.error_code()),
+                                        finish_.error_message());
   for (const auto& [id, lane] : lanes_) {
     if (lane->waiting_) lane->Arrive();
   }
-  done_ = true;  // last: the destructor waits for it
+  done_ = true;
 }
 
 ClientLane::ClientLane(std::shared_ptr<ClientLanes> lanes, std::function<void()> arrived)

@@ -5,8 +5,8 @@
 //   writes nothing before the next Flush, TryReceive or Receive of any lane; so a worker that steps
 //   a batch of worlds and then looks for answers sends one message.
 // Thread-safety: ClientLanes any thread; a ClientLane one thread at a time; `arrived` is called on
-//   gRPC's threads, with the lanes' lock held: it may not call back.
-// Ownership: a lane shares the stream; the last one to go cancels it and waits for gRPC to let go.
+//   the stream's thread, with the lanes' lock held: it may not call back.
+// Ownership: a lane shares the stream; the last one to go cancels it and waits for its end.
 // Errors of Receive and TryReceive: those that the server sent in the lane, as they came;
 //   DeadlineExceeded; Unavailable and others where the stream itself broke (for good, for all its
 //   lanes).
@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
@@ -34,11 +35,10 @@ namespace midlane::rpc {
 
 class ClientLane;
 
-class ClientLanes final : private grpc::ClientBidiReactor<midlane::bridge::v1::LanesRequest,
-                                                          midlane::bridge::v1::LanesResponse> {
+class ClientLanes {
  public:
   explicit ClientLanes(std::shared_ptr<grpc::Channel> channel);
-  ~ClientLanes() override;
+  ~ClientLanes();
   ClientLanes(const ClientLanes&) = delete;
   ClientLanes& operator=(const ClientLanes&) = delete;
 
@@ -51,29 +51,34 @@ class ClientLanes final : private grpc::ClientBidiReactor<midlane::bridge::v1::L
   using LanesRequest = midlane::bridge::v1::LanesRequest;
   using LanesResponse = midlane::bridge::v1::LanesResponse;
 
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
+  // The stream's thread. gRPC's callback API would hand each event from one of its two threads to
+  // the other, a switch that costs more than the event (docs/decisions/0007-lanes.md).
+  void Run();
+  void OnRead(bool ok);
+  void OnWritten(bool ok);
+  void OnFinished();
   // Moves what waits into `written_`: true where the caller is to write it.
   bool TakeUnwritten() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void LetGo();
 
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<midlane::bridge::v1::Lanes::Stub> stub_;
   grpc::ClientContext context_;
+  grpc::CompletionQueue events_;
+  const std::unique_ptr<grpc::ClientAsyncReaderWriter<LanesRequest, LanesResponse>> stream_;
   LanesResponse read_;
   LanesRequest written_;  // of the write under way
+  grpc::Status finish_;
 
   absl::Mutex mu_;
   std::unordered_map<uint64_t, ClientLane*> lanes_ ABSL_GUARDED_BY(mu_);
   uint64_t ids_ ABSL_GUARDED_BY(mu_) = 0;
   LanesRequest unwritten_ ABSL_GUARDED_BY(mu_);
-  std::atomic<bool> unwritten_any_{false};  // changes with mu_ held
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing is written any more
-  bool held_ ABSL_GUARDED_BY(mu_) = true;    // by AddHold
+  std::atomic<bool> unwritten_any_{false};    // changes with mu_ held
+  bool writing_ ABSL_GUARDED_BY(mu_) = true;  // the call's own beginning is the first
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;   // nothing is written any more
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);  // of a stream that is done; never OK then
+  std::thread thread_;
 };
 
 class ClientLane {

@@ -27,7 +27,7 @@ class RemoteSpec {
 
   const Spec& spec() const { return spec_; }
 
-  // A step that requests every observation a slot holds and has an action for every head.
+  // A step that requests all that a slot holds and has an action for every head.
   wire::EnvironmentRequest StepRequest() const;
   void SetActions(const int32_t* actions, wire::EnvironmentRequest* step) const;
 
@@ -36,8 +36,7 @@ class RemoteSpec {
 
  private:
   Spec spec_;
-  std::vector<uint64_t> tensor_ids_, term_ids_, metric_ids_;
-  uint64_t observed_frame_id_ = 0, effect_frame_id_ = 0, episode_id_ = 0, flags_id_ = 0;
+  uint64_t packed_observation_ = 0;
 };
 
 }  // namespace midlane::rpc

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "bridge/rpc/packed_timestep.h"
 
 namespace midlane::rpc {
 namespace {
@@ -721,6 +722,7 @@ absl::Status World::Describe(midlane::bridge::v1::DescribeWorldResponse* respons
   }
   for (const std::string& term : spec.terms) response->add_terms(term);
   for (const std::string& metric : spec.metrics) response->add_metrics(metric);
+  response->set_packed_observation(kPackedObservation);
   response->set_frame_skip(spec.frame_skip);
   response->set_frames_per_second(spec.frames_per_second);
   return absl::OkStatus();
