@@ -12,6 +12,7 @@
 #include "bridge/futex.h"
 #include "bridge/game_launch.h"
 #include "bridge/launcher.h"
+#include "bridge/process_state.h"
 #include "bridge/slots.h"
 #include "bridge/work_folder.h"
 
@@ -394,9 +395,10 @@ class GameEnv final : public Env {
     if (deadline_ns_ == 0) deadline_ns_ = now_ns + absl::ToInt64Nanoseconds(limit);
     if (now_ns < deadline_ns_) return absl::OkStatus();
     if (phase_ == Phase::kStarting && !starting) return absl::OkStatus();
-    return Fail(absl::DeadlineExceededError(
-        absl::StrCat(description_.name, " has not answered within ", absl::FormatDuration(limit),
-                     Stage(), OutputText(game_->LastLines()))));
+    const std::string state = ProcessStateText(game_->pid());
+    return Fail(absl::DeadlineExceededError(absl::StrCat(
+        description_.name, " has not answered within ", absl::FormatDuration(limit), Stage(),
+        state.empty() ? "" : absl::StrCat(": ", state), OutputText(game_->LastLines()))));
   }
 
   // What had not happened yet, with what to look at.
