@@ -55,7 +55,7 @@ std::string HintFor(const CLI::App& app, int argc, char** argv) {
     if (!absl::StartsWith(word, "--") || word == "--") continue;
     const std::string name = word.substr(0, word.find('='));
     if (std::find(options.begin(), options.end(), name) == options.end()) {
-      return NearestHint(name, options);
+      return NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help"));
     }
   }
   return "";

@@ -15,6 +15,7 @@
 #include "deploy/contestant.h"
 #include "deploy/evaluation_report.h"
 #include "deploy/files.h"
+#include "deploy/in_range.h"
 #include "deploy/machine.h"
 #include "deploy/process.h"
 #include "deploy/progress.h"
@@ -148,7 +149,7 @@ absl::StatusOr<Team> LoadTeam(const EvalArguments& arguments, const CommandConte
   }
   Team team = {*std::move(subject)};
   for (const std::string& name : arguments.opponents) {
-    auto opponent = LoadContestant(name, arguments.policy, context);
+    auto opponent = LoadContestant(name, arguments.environment, arguments.policy, context);
     if (!opponent.ok()) return opponent.status();
     team.push_back(std::move(*opponent));
   }
@@ -296,11 +297,11 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->add_option("--setting", arguments->settings, "a world setting as NAME=VALUE (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--games", arguments->games, "matches against each opponent (200)")
-      ->check(CLI::Range(1, 1000000));
+      ->check(InRange(1, 1000000));
   command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)");
   command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
   command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
+      ->check(InRange(uint64_t{1}, uint64_t{1} << 62));
   command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));
@@ -313,7 +314,7 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       command
           ->add_option("--require-lower", arguments->require_lower,
                        "exit 3 where a lower bound of the win rate is below this")
-          ->check(CLI::Range(0.0, 1.0));
+          ->check(InRange(0.0, 1.0));
   command->add_flag("--sample", arguments->sample,
                     "actions sampled from the policy, as in training, in place of the likeliest");
   CLI::Option* const determinism =

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bridge/rpc/keys.h"
+#include "deploy/in_range.h"
 
 namespace midlane {
 namespace {
@@ -54,7 +55,7 @@ void AddKeysCommand(CLI::App* app, CommandContext* context) {
                       "name or IP address that clients connect to (repeats)");
   command->add_option("--days", arguments->keys.days, "how long they are valid")
       ->capture_default_str()
-      ->check(CLI::Range(1, 3650));
+      ->check(InRange(1, 3650));
   command->callback([arguments, context] { context->exit_code = Report(Keys(*arguments)); });
 }
 

@@ -10,6 +10,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "bridge/env.h"
+#include "deploy/files.h"
 #include "deploy/progress.h"
 #include "learner/learner.h"
 
@@ -17,7 +18,7 @@ namespace midlane {
 namespace {
 
 struct LearnArguments {
-  std::string run_dir;
+  std::string run;
   std::vector<std::string> assignments;
   std::string listen;
   uint32_t threads = 0;
@@ -76,12 +77,16 @@ absl::StatusOr<Spec> EnvironmentSpec(const Config& config) {
   return SpecOf(options);
 }
 
-absl::Status Learn(const LearnArguments& arguments) {
-  const std::string folder = RunFolder(arguments.run_dir);
+absl::Status Learn(const LearnArguments& arguments, const CommandContext& context) {
+  const std::string folder = RunFolder(arguments.run);
+  const std::string file = absl::StrCat(folder, "/config.toml");
+  if (!FileExists(file)) {
+    return absl::NotFoundError(
+        absl::StrCat(file, " is not there: name a run that has one, or make it: mkdir -p ", folder,
+                     " && ", context.program(), " train ENVIRONMENT --print-config > ", file));
+  }
   Config config;
-  if (auto status =
-          ApplyOverrides(absl::StrCat(folder, "/config.toml"), arguments.assignments, &config);
-      !status.ok()) {
+  if (auto status = ApplyOverrides(file, arguments.assignments, &config); !status.ok()) {
     return status;
   }
   if (!arguments.listen.empty()) config.learner.listen = arguments.listen;
@@ -111,12 +116,11 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
   command->footer(
       "Example, on two machines:\n"
       "  mkdir -p runs/far && midlane train blobby --print-config > runs/far/config.toml\n"
-      "  midlane learn --run-dir runs/far --listen tcp://0.0.0.0:5555\n"
+      "  midlane learn --run far --listen tcp://0.0.0.0:5555\n"
       "  midlane rollout --config config.toml --learner tcp://LEARNER:5555   (on the other one, "
       "with a copy of "
       "config.toml)");
-  command->add_option("--run-dir", arguments->run_dir, "the run's folder, or its name under runs/")
-      ->required();
+  command->add_option("--run", arguments->run, "the run, by name or folder")->required();
   command
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
       ->allow_extra_args(false);
@@ -125,7 +129,8 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
                       "told in learner.address)");
   command->add_option("--threads", arguments->threads, "of libtorch");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
-  command->callback([arguments, context] { context->exit_code = Report(Learn(*arguments)); });
+  command->callback(
+      [arguments, context] { context->exit_code = Report(Learn(*arguments, *context)); });
 }
 
 }  // namespace midlane

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "deploy/files.h"
+#include "deploy/in_range.h"
 #include "learner/files.h"
 #include "rollout/worker.h"
 
@@ -31,13 +33,18 @@ absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& co
   std::string file = arguments.config;
   if (!arguments.run.empty()) {
     const std::string folder = RunFolder(arguments.run);
+    if (!FileExists(folder)) {
+      return absl::NotFoundError(absl::StrCat(folder,
+                                              " is not there: name a run on this machine, "
+                                              "or one elsewhere by --config and --learner"));
+    }
     if (file.empty()) file = absl::StrCat(folder, "/config.toml");
     if (address.empty()) {
       const auto text = ReadFile(absl::StrCat(folder, "/learner.address"));
       if (!text.ok()) {
         return absl::NotFoundError(absl::StrCat(
-            folder, " has no learner.address: start its learner first (midlane learn --run-dir ",
-            folder, "), or name one with --learner"));
+            folder, " has no learner.address: start its learner first (", context.program(),
+            " learn --run ", arguments.run, "), or name one with --learner"));
       }
       const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
       address = lines[0];
@@ -59,11 +66,8 @@ absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& co
   options.learner = address;
   if (config.run.policy == "torch") {
     if (!context.torch_policy) return BecomeTorch(context);
-    options.make_policy = [&](const NetworkShape& shape) -> std::unique_ptr<Policy> {
-      auto policy = context.torch_policy(shape, arguments.device);
-      if (policy.ok()) return std::move(*policy);
-      fprintf(stderr, "midlane: %s\n", std::string(policy.status().message()).c_str());
-      return MakeNativePolicy(shape);
+    options.make_policy = [&](const NetworkShape& shape) {
+      return context.torch_policy(shape, arguments.device);
     };
   } else if (config.run.policy == "random") {
     options.make_policy = MakeRandomPolicy;
@@ -106,7 +110,7 @@ void AddRolloutCommand(CLI::App* app, CommandContext* context) {
       "number of this worker in the run (0): its seeds follow from it, so no two may have the "
       "same; `midlane train` counts from 0");
   command->add_option("--games", arguments->games, "worlds that it runs")
-      ->check(CLI::Range(1u, kGamesMax));
+      ->check(InRange(1u, kGamesMax));
   command->add_option("--policy", arguments->policy, "native, torch, or random (ignores weights)")
       ->check(CLI::IsMember({"native", "torch", "random"}));
   command->add_option("--device", arguments->device, "of the torch policy: cpu, cuda, cuda:N");

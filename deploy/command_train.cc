@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
+#include "deploy/in_range.h"
 #include "deploy/launcher.h"
 #include "deploy/nearest.h"
 #include "learner/files.h"
@@ -186,16 +187,16 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
   command
       ->add_option("--seconds", arguments->seconds,
                    "stop after so much training, over all resumes; 0: no limit")
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(InRange(0.0, 1e9));
   command->add_option("--timesteps", arguments->timesteps,
                       "stop after so many timesteps, over all resumes; 0: no limit");
   command->add_option("--seed", arguments->seed, "of everything random");
   command->add_option("--workers", arguments->workers, "worker processes")
-      ->check(CLI::PositiveNumber);
+      ->check(InRange(1u, kWorkersMax));
   command->add_option("--games", arguments->games, "worlds that each worker runs")
-      ->check(CLI::PositiveNumber);
+      ->check(InRange(1u, kGamesMax));
   command->add_flag("--print-config", arguments->print_config,
-                    "print the whole configuration as TOML and end");
+                    "print the whole configuration that a new run would get, as TOML, and end");
   command->add_flag("--quiet", arguments->quiet, "milestones and warnings only");
   command->callback(
       [arguments, context] { context->exit_code = Report(Train(*arguments, context)); });

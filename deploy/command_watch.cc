@@ -18,6 +18,7 @@
 #include "bridge/make_env.h"
 #include "deploy/contestant.h"
 #include "deploy/files.h"
+#include "deploy/in_range.h"
 #include "deploy/progress.h"
 #include "rollout/experience.pb.h"
 
@@ -188,7 +189,7 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
   }
   Contestant opponent;
   if (!name.empty()) {
-    auto loaded = LoadContestant(name, "native", context);
+    auto loaded = LoadContestant(name, environment, "native", context);
     if (!loaded.ok()) return loaded.status();
     opponent = *std::move(loaded);
   }
@@ -232,11 +233,11 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
                       "(default: the last bot of the environment)");
   command->add_option("--speed", arguments->speed, "game seconds a second")
       ->capture_default_str()
-      ->check(CLI::Range(kSpeedMin, kSpeedMax));
+      ->check(InRange(kSpeedMin, kSpeedMax));
   command
       ->add_option("--games", arguments->games, "matches, one after the other, half from each side")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
+      ->check(InRange(1, 1000000));
   command->add_option("--seed", arguments->seed, "of the first match, as in midlane eval")
       ->capture_default_str();
   command

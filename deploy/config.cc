@@ -236,7 +236,8 @@ struct Reader {
 absl::Status UnknownKey(const Place& place, const toml::node& node,
                         const std::vector<std::string>& known) {
   return place.Error(
-      node, absl::StrCat("is no key of the configuration", NearestHint(place.path, known)));
+      node, absl::StrCat("is no key of the configuration",
+                         NearestHint(place.path, known, "midlane train null --print-config")));
 }
 
 absl::Status ReadTable(const toml::table& root, absl::string_view source, Config* config) {
@@ -451,7 +452,7 @@ std::string FormatConfig(const Config& config) {
   Config copy = config;
   const std::vector<ConfigField> fields = ConfigFields(&copy);
   std::string out =
-      "# Configuration of a Midlane run, every key with its present value.\n"
+      "# Configuration of a Midlane run, every key with its value.\n"
       "# Change single values with --set SECTION.KEY=VALUE, many with --config FILE.\n";
   for (const ConfigSection& section : ConfigSections()) {
     absl::StrAppend(&out, "\n# ", absl::StrJoin(absl::StrSplit(section.comment, '\n'), "\n# "),

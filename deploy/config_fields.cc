@@ -88,7 +88,7 @@ std::vector<ConfigField> ConfigFields(Config* config) {
        1e9},
       {"ppo", "gamma", &ppo.gamma, "discount a timestep", 0, 1},
       {"ppo", "gae_lambda", &ppo.gae_lambda, "of generalised advantage estimation", 0, 1},
-      {"ppo", "normalise_advantage", &ppo.normalise_advantage, "over a minibatch"},
+      {"ppo", "normalise_advantage", &ppo.normalise_advantage, "over an iteration"},
       {"ppo", "normalise_reward", &ppo.normalise_reward,
        "by the running deviation of the discounted return"},
       {"ppo", "normalise_observation", &ppo.normalise_observation,

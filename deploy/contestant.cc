@@ -1,5 +1,6 @@
 #include "deploy/contestant.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
+#include "deploy/nearest.h"
 #include "learner/inspect.h"
 
 namespace midlane {
@@ -113,10 +115,20 @@ absl::Status CheckMatchSettings(const std::vector<std::string>& assignments, con
   return absl::OkStatus();
 }
 
-absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,
+absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& environment,
+                                          const std::string& backend,
                                           const CommandContext& context) {
   if (absl::StrContains(name, '/')) return LoadAgent(name, backend, context);
   const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits(':', 1));
+  const std::vector<std::string> bots = BotsOf(environment);
+  if (!bots.empty() && std::find(bots.begin(), bots.end(), parts.first) == bots.end()) {
+    const std::string run = RunFolder(name);
+    return absl::NotFoundError(
+        absl::StrCat("'", parts.first, "' is no bot of ", environment,
+                     FileExists(run.substr(0, run.find('@')))
+                         ? absl::StrCat("; for the run of that name say --opponent ", run)
+                         : NearestHint(parts.first, bots)));
+  }
   Contestant bot;
   bot.player.name = name;
   bot.player.bot = parts.first;

@@ -46,8 +46,10 @@ absl::Status FillFromTraining(const std::string& config_text,
 absl::Status CheckMatchSettings(const std::vector<std::string>& assignments, const Spec& spec,
                                 const std::string& command);
 
-// "hyp014" or "hyp014:5": a bot; anything with a slash: an agent.
-absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& backend,
+// "hyp014" or "hyp014:5": a bot of `environment`; anything with a slash: an agent. NotFound says
+// what was meant, where that can be guessed.
+absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::string& environment,
+                                          const std::string& backend,
                                           const CommandContext& context);
 
 }  // namespace midlane

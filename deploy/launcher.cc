@@ -63,7 +63,7 @@ absl::Status Launcher::StartLearner() {
   learner_.name = "learner";
   learner_.options.command = {absl::StrCat(ExecutableDir(), "/midlane-torch"),
                               "learn",
-                              "--run-dir",
+                              "--run",
                               options_.run_dir,
                               "--threads",
                               absl::StrCat(plan_.learner_threads),

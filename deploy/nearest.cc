@@ -31,7 +31,8 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row[b.size()];
 }
 
-std::string NearestHint(absl::string_view word, const std::vector<std::string>& known) {
+std::string NearestHint(absl::string_view word, const std::vector<std::string>& known,
+                        absl::string_view all) {
   if (known.empty()) return "";
   const auto nearest = std::min_element(
       known.begin(), known.end(),
@@ -40,9 +41,11 @@ std::string NearestHint(absl::string_view word, const std::vector<std::string>& 
     return absl::StrCat("; did you mean ", *nearest, "?");
   }
   const size_t listed = std::min(known.size(), kListedMax);
-  return absl::StrCat(
-      "; known: ", absl::StrJoin(known.begin(), known.begin() + listed, ", "),
-      listed < known.size() ? ", ... (all: midlane train null --print-config)" : "");
+  std::string hint =
+      absl::StrCat("; known: ", absl::StrJoin(known.begin(), known.begin() + listed, ", "));
+  if (listed < known.size()) absl::StrAppend(&hint, ", ...");
+  if (listed < known.size() && !all.empty()) absl::StrAppend(&hint, " (all: ", all, ")");
+  return hint;
 }
 
 }  // namespace midlane

@@ -136,6 +136,9 @@ Scalars IterationScalars(const IterationMetrics& m) {
 std::string Verdict(const IterationMetrics& m) {
   const auto percent = [](double share) { return std::lround(100 * share); };
   if (m.workers == 0) return "no worker is connected: the learner waits for experience";
+  if (m.workers_games + m.workers_policy + m.workers_credit + m.workers_other == 0) {
+    return "too early to say: no worker has told yet where its time goes";
+  }
   constexpr double kMuch = 0.15;
   if (m.workers_credit > kMuch && m.workers_credit >= m.time_receive) {
     return absl::StrCat("workers wait for credit ", percent(m.workers_credit),

@@ -69,6 +69,10 @@ absl::Status ValidateLearnerOptions(const Spec& spec, const LearnerOptions& opti
   check.Range("learner.target_win_rate", options.target_win_rate, 0, 1);
   check.OneOf("learner.wire_dtype", options.wire_dtype, {"f32", "bf16"});
   check.OneOf("learner.engine", options.engine, {"auto", "native", "torch"});
+  if (!IsDeviceName(options.device)) {
+    check.Fail(absl::StrCat("learner.device is '", options.device,
+                            "'; give \"cpu\", \"cuda\" or \"cuda:N\""));
+  }
   if (options.engine == "native" && options.network.lstm > 0) {
     check.Fail("learner.engine is 'native', which has no LSTM; set it to \"auto\" or \"torch\"");
   }

@@ -323,10 +323,6 @@ absl::StatusOr<std::unique_ptr<PpoEngine>> MakeTorchEngine(const NetworkShape& s
           "learner.device is '", device,
           "' but this libtorch has no CUDA device; set it to \"cpu\", or install a CUDA libtorch"));
     }
-    if (!where.is_cpu() && !where.is_cuda()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("learner.device is '", device, "'; give \"cpu\", \"cuda\" or \"cuda:N\""));
-    }
     at::set_num_threads(static_cast<int>(std::max(1u, threads)));
     return std::make_unique<TorchEngine>(shape, where);
   } catch (const std::exception& error) {

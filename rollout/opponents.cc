@@ -75,7 +75,9 @@ absl::StatusOr<std::shared_ptr<Policy>> Opponents::PastPolicy(const v1::Opponent
   absl::StatusOr<std::unique_ptr<Frame>> blob =
       fetch_(entry.version(), entry.bytes(), entry.hash());
   if (!blob.ok()) return blob.status();
-  std::shared_ptr<Policy> policy = make_policy_();
+  absl::StatusOr<std::unique_ptr<Policy>> made = make_policy_();
+  if (!made.ok()) return made.status();
+  const std::shared_ptr<Policy> policy = *std::move(made);
   absl::StatusOr<Weights> weights = DecodeWeights(policy->shape(), (*blob)->bytes());
   if (!weights.ok()) return weights.status();
   if (absl::Status status = policy->Load(*weights); !status.ok()) return status;

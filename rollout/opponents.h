@@ -44,7 +44,7 @@ struct Assignment {
 
 class Opponents {
  public:
-  using MakePolicy = std::function<std::unique_ptr<Policy>()>;
+  using MakePolicy = std::function<absl::StatusOr<std::unique_ptr<Policy>>()>;
   using Fetch = std::function<absl::StatusOr<std::unique_ptr<Frame>>(
       uint64_t version, uint64_t bytes, uint64_t hash)>;
 

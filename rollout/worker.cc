@@ -231,10 +231,12 @@ absl::Status RolloutWorker::Prepare() {
   if (absl::Status status = MakeWorlds(); !status.ok()) return status;
   spec_ = worlds_[0].env->spec();
   shape_ = MakeNetworkShape(spec_, options_.network);
-  make_policy_ = [this] {
+  make_policy_ = [this]() -> absl::StatusOr<std::unique_ptr<Policy>> {
     return options_.make_policy ? options_.make_policy(shape_) : MakeNativePolicy(shape_);
   };
-  policy_ = make_policy_();
+  absl::StatusOr<std::unique_ptr<Policy>> policy = make_policy_();
+  if (!policy.ok()) return policy.status();
+  policy_ = *std::move(policy);
   chunk_shape_.inputs = shape_.inputs;
   chunk_shape_.logits = shape_.logits_width();
   for (const HeadSpec& head : spec_.heads) chunk_shape_.masked |= head.mask_tensor >= 0;

@@ -28,7 +28,7 @@
 #include <memory>
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "bridge/env.h"
 #include "rollout/policy/policy.h"
@@ -51,7 +51,8 @@ struct WorkerOptions {
   // comes to a standstill (who is to serve does not) holds its world for ever.
   uint32_t episode_steps_max = 0;
   uint32_t restarts_max = 10;  // of one world in a row, without a timestep between
-  std::function<std::unique_ptr<Policy>(const NetworkShape&)> make_policy;  // null: native
+  // Null: native. Its errors are Create's.
+  std::function<absl::StatusOr<std::unique_ptr<Policy>>(const NetworkShape&)> make_policy;
   std::function<void()> on_joined;  // the learner's weights are here, games begin; may be null
 };
 

@@ -2,7 +2,9 @@
 
 #include <numeric>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -68,6 +70,12 @@ absl::Status ValidateNetworkConfig(const NetworkConfig& config) {
                                                    ", which is neither tanh nor relu"));
   }
   return absl::OkStatus();
+}
+
+bool IsDeviceName(absl::string_view name) {
+  if (name == "cpu" || name == "cuda") return true;
+  uint32_t index = 0;
+  return absl::ConsumePrefix(&name, "cuda:") && absl::SimpleAtoi(name, &index);
 }
 
 NetworkShape MakeNetworkShape(const Spec& spec, const NetworkConfig& config) {

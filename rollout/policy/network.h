@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "bridge/spec.h"
 
 namespace midlane {
@@ -55,6 +56,9 @@ struct NetworkShape {
 // InvalidArgument names the field that is out of its limits.
 absl::Status ValidateNetworkConfig(const NetworkConfig& config);
 NetworkShape MakeNetworkShape(const Spec& spec, const NetworkConfig& config);
+
+// "cpu", "cuda" or "cuda:N": where libtorch may run a network.
+bool IsDeviceName(absl::string_view name);
 
 struct WeightTensor {
   std::string name;             // "policy.0.weight", "lstm.weight_ih", "value.2.bias", ...

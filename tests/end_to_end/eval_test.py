@@ -58,8 +58,11 @@ class BlobbyTest(CliTest):
         self.assertEqual(near, far)
 
     def test_unknown_bots_are_refused(self):
-        self.assert_refused(self.run_cli("eval", "--env", "blobby", "--policy", "random", "--opponent",
-                                         "nobody", "--games", 2), "nobody", "reduced")
+        random = ["eval", "--env", "blobby", "--policy", "random", "--games", 2, "--opponent"]
+        self.assert_refused(self.run_cli(*random, "nobody"), "nobody", "known: ", "reduced")
+        self.assert_refused(self.run_cli(*random, "redused:3"), "'redused'", "did you mean reduced?")
+        (self.folder / "runs/mine").mkdir(parents=True)
+        self.assert_refused(self.run_cli(*random, "mine"), "--opponent runs/mine")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ class RunFolderTest(CliTest):
         train = self.start("train", "null", "--run", "a", *QUICK)
         self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
         self.assert_refused(self.run_cli("train", "null", "--run", "a"), "runs/a")
-        self.assert_refused(self.run_cli("learn", "--run-dir", "runs/a"), "runs/a")
+        self.assert_refused(self.run_cli("learn", "--run", "runs/a"), "runs/a")
+        self.assert_refused(self.run_cli("learn", "--run", "none"), "runs/none/config.toml", "--print-config")
+        self.assert_refused(self.run_cli("rollout", "--run", "none"), "runs/none")
         self.assertIsNone(train.poll(), "the first run was hurt")
 
     def test_run_of_another_environment(self):

@@ -55,6 +55,9 @@ TEST(MetricsTest, VerdictNamesTheLimit) {
   IterationMetrics m;
   EXPECT_THAT(Verdict(m), HasSubstr("no worker"));
   m.workers = 2;
+  m.time_receive = 0.5;
+  EXPECT_THAT(Verdict(m), HasSubstr("too early to say"));
+  m.time_receive = 0;
   m.workers_credit = 0.4;
   EXPECT_EQ(Verdict(m), "workers wait for credit 40 %: the learner is the limit");
   m.workers_credit = 0.01;

@@ -52,6 +52,12 @@ TEST(LearnerOptionsTest, NamesTheOptionAndTheRemedy) {
               }),
               HasSubstr("learner.engine"));
   EXPECT_THAT(Refusal([](auto* o) { o->run_dir = ""; }), HasSubstr("run_dir"));
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "mps", "cuda:-1"}) {
+    EXPECT_THAT(Refusal([&](auto* o) { o->device = device; }), HasSubstr("\"cuda:N\"")) << device;
+  }
+  for (const char* device : {"cpu", "cuda", "cuda:1"}) {
+    EXPECT_EQ(Refusal([&](auto* o) { o->device = device; }), "") << device;
+  }
 }
 
 }  // namespace

@@ -78,13 +78,16 @@ class TorchPolicy final : public Policy {
 
 absl::StatusOr<std::unique_ptr<Policy>> MakeTorchPolicy(const NetworkShape& shape,
                                                         const std::string& device) {
+  if (!IsDeviceName(device)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device '", device, "' is unknown: give cpu, cuda or cuda:N"));
+  }
   try {
     return std::make_unique<TorchPolicy>(shape, c10::Device(device));
   } catch (const std::exception& error) {
     const std::string text = error.what();
     return absl::InvalidArgumentError(
-        absl::StrCat("device \"", device, "\" cannot be used: ", text.substr(0, text.find('\n')),
-                     "; give cpu, cuda or cuda:N"));
+        absl::StrCat("device '", device, "' cannot be used: ", text.substr(0, text.find('\n'))));
   }
 }
 
