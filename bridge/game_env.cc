@@ -21,6 +21,8 @@ namespace {
 
 constexpr absl::Duration kWaitSlice = absl::Milliseconds(100);
 constexpr absl::Duration kAttachPoll = absl::Milliseconds(2);
+// Whoever waits looks more often.
+constexpr int64_t kAwayNs = 2'000'000'000;
 constexpr absl::Duration kStopGrace = absl::Milliseconds(500);
 // From one process of a world to the next; odd, and far from what tells neighbouring worlds apart.
 constexpr uint64_t kSeedsOfProcesses = 0x9E3779B97F4A7C15;
@@ -392,7 +394,12 @@ class GameEnv final : public Env {
                                            ? options_.start_timeout
                                            : description_.start_timeout;
     const absl::Duration limit = starting ? start_limit : options_.timeout;
-    if (deadline_ns_ == 0) deadline_ns_ = now_ns + absl::ToInt64Nanoseconds(limit);
+    if (deadline_ns_ == 0) {
+      deadline_ns_ = now_ns + absl::ToInt64Nanoseconds(limit);
+    } else if (now_ns - looked_ns_ > kAwayNs) {
+      deadline_ns_ += now_ns - looked_ns_;  // what kept the host may have kept the game
+    }
+    looked_ns_ = now_ns;
     if (now_ns < deadline_ns_) return absl::OkStatus();
     if (phase_ == Phase::kStarting && !starting) return absl::OkStatus();
     const std::string state = ProcessStateText(game_->pid());
@@ -453,6 +460,7 @@ class GameEnv final : public Env {
   bool expects_first_ = false;     // the next timestep is the first of an episode
   bool fresh_ = false;             // the readable timestep is a first one
   int64_t deadline_ns_ = 0;        // of the timestep on its way; 0: not looked at yet
+  int64_t looked_ns_ = 0;          // when it was last looked whether the timestep is there
   absl::Status failure_;
   uint64_t frames_now_ = 0;  // of this process
   EnvStats stats_;           // frames: of earlier processes

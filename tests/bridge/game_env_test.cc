@@ -199,6 +199,15 @@ TEST_F(GameFault, AHangIsDeadlineExceededAndRestartHelps) {
   EXPECT_TRUE(StepAndWait(env.get()).ok());
 }
 
+TEST_F(GameFault, WhileNobodyLooksNothingIsLate) {
+  std::unique_ptr<Env> env = Running({{"fault", "hang"}, {"fault_at", "2"}}, kShort);
+  ASSERT_TRUE(env->Step().ok());
+  ASSERT_EQ(env->Ready().value_or(true), false);
+  absl::SleepFor(3 * kShort);
+  EXPECT_EQ(env->Ready().value_or(true), false) << "the host was away, perhaps for the same reason";
+  EXPECT_EQ(env->Wait(kPatience).code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(GameFault, AWaitsOwnTimeoutLeavesTheEnvAlive) {
   std::unique_ptr<Env> env = Running({});
   const pid_t game = OnlyGame();

@@ -30,12 +30,13 @@ struct options {
   int fork_server;
   int pairs;
   int exec_child;
+  int sync;
 };
 
 static void usage(void) {
   puts(
       "probe_game [--entry buffer|string|file|load|coroutine|call] [--states N] [--frames N]\n"
-      "           [--sandbox] [--fork-server] [--pairs] [--exec-child]");
+      "           [--sandbox] [--fork-server] [--pairs] [--exec-child] [--sync]");
   exit(2);
 }
 
@@ -183,6 +184,8 @@ int main(int argc, char** argv) {
       options.pairs = 1;
     } else if (strcmp(argv[i], "--exec-child") == 0) {
       options.exec_child = 1;
+    } else if (strcmp(argv[i], "--sync") == 0) {
+      options.sync = 1;
     } else if (!value) {
       usage();
     } else if (strcmp(argv[i], "--entry") == 0) {
@@ -203,6 +206,12 @@ int main(int argc, char** argv) {
                "ls -l /proc/self/fd | grep -c memfd") < 0) {
       abort();
     }
+  }
+  if (options.sync) {
+    // A pipe has nothing to write through: the kernel says so, nobody else would.
+    int ends[2];
+    if (pipe(ends) != 0) abort();
+    printf("sync %d %d, closed %d\n", fsync(ends[1]), fdatasync(ends[1]), fsync(-1));
   }
   if (options.fork_server) {
     fflush(stdout);

@@ -233,13 +233,20 @@ TEST_P(ProbeGame, RepeatsWithOneSeed) {
   EXPECT_NE(run("6"), first);
 }
 
+TEST_P(ProbeGame, WaitsForNoDiskInVirtualTime) {
+  TestHost host(Options({"--sync"}, "idle=1\n"));
+  host.Start();
+  EXPECT_EQ(host.WaitExit(), 0);
+  EXPECT_THAT(host.Output(), HasSubstr("sync 0 0, closed -1"));
+}
+
 TEST_P(ProbeGame, IsTheSameWithVanillaAndWithoutShim) {
-  HostOptions bare = Options({"--states", "2", "--sandbox"});
+  HostOptions bare = Options({"--states", "2", "--sandbox", "--sync"});
   bare.shim = "";
   bare.channel = false;
-  HostOptions vanilla = Options({"--states", "2", "--sandbox"});
+  HostOptions vanilla = Options({"--states", "2", "--sandbox", "--sync"});
   vanilla.description += "vanilla=1\n";
-  HostOptions unattached = Options({"--states", "2", "--sandbox"});
+  HostOptions unattached = Options({"--states", "2", "--sandbox", "--sync"});
   unattached.channel = false;
   TestHost bare_host(bare), vanilla_host(vanilla), unattached_host(unattached);
   for (TestHost* host : {&bare_host, &vanilla_host, &unattached_host}) {
@@ -247,6 +254,7 @@ TEST_P(ProbeGame, IsTheSameWithVanillaAndWithoutShim) {
     EXPECT_EQ(host->WaitExit(), 0);
     EXPECT_EQ(host->Output(), bare_host.Output());
   }
+  EXPECT_THAT(bare_host.Output(), HasSubstr("sync -1 -1, closed -1"));
   EXPECT_EQ(vanilla_host.channel()->announcement.states.load(), 2u);
   EXPECT_EQ(vanilla_host.channel()->announcement.chunks.load(), 2u);
   EXPECT_GE(vanilla_host.channel()->announcement.calls.load(), 9u);
