@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(TorchPolicyTest, RefusesUnknownDevices) {
   const auto policy = MakeTorchPolicy(TestShape(3, {2}, {4}), "gpu7");
   EXPECT_EQ(policy.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(policy.status().message(), HasSubstr("device \"gpu7\""));
+  EXPECT_THAT(policy.status().message(), HasSubstr("device 'gpu7'"));
 }
 
 TEST(TorchPolicyTest, RefusesToActWithoutWeightsAndToLoadForeignOnes) {
