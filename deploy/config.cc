@@ -23,6 +23,10 @@
 namespace midlane {
 namespace {
 
+// Worlds of a worker behind a server, in one batch: a message costs more than what is in it
+// (docs/decisions/0007-lanes.md).
+constexpr uint32_t kFarGames = 16;
+
 // ---- Reading ----------------------------------------------------------------------------------
 
 // Where a value stands, for errors.
@@ -434,7 +438,6 @@ absl::Status ValidateConfig(const Config& config) {
 
 absl::Status CheckScriptedBots(const Config& config) {
   const std::string& environment = config.run.environment;
-  if (absl::StrContains(environment, "://")) return absl::OkStatus();
   const auto info = DescribeEnvironment(environment);
   if (!info.ok()) return info.status();
   for (const ScriptedOpponent& opponent : config.learner.league.scripted) {
@@ -478,9 +481,20 @@ std::string FormatConfig(const Config& config) {
 
 absl::StatusOr<Config> EnvironmentConfig(const std::string& environment) {
   Config config;
-  const std::string path = absl::StrCat(EnvsDir(), "/", environment, "/train.toml");
-  if (!absl::StrContains(environment, "/") && FileExists(path)) {
+  std::string game = environment;
+  const bool far = absl::StrContains(environment, "://");
+  if (far) {
+    const auto info = DescribeEnvironment(environment);
+    if (!info.ok()) return info.status();
+    game = info->name;
+  }
+  const std::string path = absl::StrCat(EnvsDir(), "/", game, "/train.toml");
+  if (!absl::StrContains(game, "/") && FileExists(path)) {
     if (auto status = ReadConfigFile(path, &config); !status.ok()) return status;
+  }
+  if (far) {
+    config.worker.games = kFarGames;
+    config.worker.groups = 1;
   }
   config.run.environment = environment;
   return config;

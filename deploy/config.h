@@ -62,7 +62,8 @@ absl::Status CheckScriptedBots(const Config& config);
 // The whole of `config` as commented TOML.
 std::string FormatConfig(const Config& config);
 
-// Defaults of an environment: the structs' own under envs/NAME/train.toml, where there is one.
+// Defaults of an environment: the structs' own under envs/NAME/train.toml, where there is one. Of a
+// server (grpc://...) it is asked which environment it has, and batches are larger.
 absl::StatusOr<Config> EnvironmentConfig(const std::string& environment);
 
 LearnerOptions MakeLearnerOptions(const Config& config, const std::string& run_dir);

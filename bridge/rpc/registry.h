@@ -32,7 +32,7 @@ inline constexpr char kWorldSeed[] = "world.seed";
 struct RegistryOptions {
   std::string environment = "world";  // worlds are called NAME-1, NAME-2, ...
   EnvironmentInfo info;               // for clients that ask; its name is not used
-  int worlds_max = 64;
+  int worlds_max = 256;
   absl::Duration grace = absl::Seconds(10);
   std::map<std::string, double> weights;  // as of WorldOptions
   uint64_t seed = 1;  // world n gets seed + n - 1 where it is created without kWorldSeed

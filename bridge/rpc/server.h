@@ -34,7 +34,7 @@ struct TlsFiles {
 struct ServerOptions {
   std::string listen;  // unix:///PATH or HOST:PORT
   TlsFiles tls;
-  int connections_max = 256;                // streams and lanes at once
+  int connections_max = 1024;               // streams and lanes at once
   int message_bytes_max = 4 << 20;          // of one request
   absl::Duration drain = absl::Seconds(2);  // that streams get to end at Shutdown
   RegistryOptions registry;

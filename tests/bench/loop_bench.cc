@@ -7,8 +7,9 @@
 // loop_blobby      MLP 64-64, a decision every 4 frames, self-play, deploy/demo's settings.
 //                  Primitive: the lower of the learner alone on stored data and the games with
 //                  their policy alone, each on one core, as the loop uses them.
-// loop_grpc        the same settings with every game behind one `midlane serve` on this machine.
-//                  Primitive: the same loop over the local channel.
+// loop_grpc        the same with every game behind one `midlane serve` on this machine, with the
+//                  batches that `midlane train grpc://` has by default.
+//                  Primitive: the loop over the local channel, with its own defaults.
 // For scale (information, not measured here; from the issue): on this kind of machine
 // Stable-Baselines3's PPO trains 4,900 timesteps/s on the first, Sample Factory 1,200 to 2,200 on
 // the second.
@@ -202,9 +203,7 @@ Case MlpCase(uint32_t inputs) {
   return c;
 }
 
-// As in envs/blobby/train.toml, for the learner alone and for worlds behind a server too.
-constexpr uint32_t kBlobbyEpochs = 8;
-const std::string kBlobbyEpochsSet = "ppo.epochs=" + std::to_string(kBlobbyEpochs);
+constexpr uint32_t kBlobbyEpochs = 8;  // of envs/blobby/train.toml
 
 void BlobbyRow(double games_alone, double seconds) {
   Row row{.name = "loop_blobby",
@@ -269,15 +268,7 @@ void GrpcRow(double seconds) {
           .primitive_name = "over the local channel",
           .bound = 0.5,
           .kind = Bound::kAtLeast};
-  const std::vector<std::string> settings = {"run.games=4",
-                                             "rollout.frame_skip=4",
-                                             "environment.episode=\"rally\"",
-                                             "environment.left=\"agent\"",
-                                             "environment.right=\"agent\"",
-                                             "rewards.point_won=1",
-                                             "rewards.point_lost=-1",
-                                             "league.scripted_share=0",
-                                             kBlobbyEpochsSet};
+  const std::vector<std::string> settings = {"league.scripted_share=0"};
   for (int i = Repeats(3); i > 0; --i) {
     {
       const Served served;

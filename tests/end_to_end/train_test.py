@@ -62,6 +62,21 @@ class TrainTest(CliTest):
         self.wait_for("the end of every process", lambda: not processes_of(self.folder), 30)
         self.assertTrue((self.folder / "runs/a/checkpoint.mdl").exists())
 
+    def test_trains_far_worlds_as_near_ones(self):
+        address = f"unix://{self.folder}/s.sock"
+        server = self.start("serve", "blobby", "--listen", address)
+        self.wait_for("the socket", lambda: (self.folder / "s.sock").exists(), process=server)
+        far = f"grpc+{address}"
+        config = self.run_cli("train", far, "--print-config")
+        for line in [r"point_lost = -1", r"epochs = 8 ", r"games = 16 ", r'scripted = \["reduced:0"']:
+            self.assertRegex(config.out, line)
+        self.assert_refused(self.run_cli("train", far, "--run", "a", "--set", 'league.scripted=["nobody:0"]'),
+                            "nobody", "reduced")
+        train = self.run_cli("train", far, "--run", "a", "--seconds", 3, "--workers", 1, *QUICK, timeout=120)
+        self.assertEqual(train.returncode, 0, train.out + train.err)
+        self.assertGreater(self.metrics("a")[-1]["timesteps"], 0)
+        self.assertEqual(*accounting(self.metrics("a")[-1]))
+
     def test_goes_on_after_the_death_of_a_worker_and_of_the_learner(self):
         train = self.start("train", "null", "--run", "a", *QUICK)
         self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
