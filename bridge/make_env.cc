@@ -49,6 +49,12 @@ std::string SchemeOf(const std::string& name) {
 }
 
 absl::Status NoSuchScheme(const std::string& name) {
+  if (SchemeOf(name) == "unix") {
+    return absl::NotFoundError(absl::StrCat("'", name,
+                                            "' is an address, not an environment: write "
+                                            "grpc+",
+                                            name));
+  }
   return absl::NotFoundError(absl::StrCat("this program cannot reach '", name,
                                           "': it was built without '", SchemeOf(name),
                                           "' environments"));
@@ -69,7 +75,7 @@ bool Exists(const fs::path& path) {
 absl::Status UnknownEnvironment(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("there is no environment '", name, "' in ", EnvsDir(),
                                           ": known are ", absl::StrJoin(KnownEnvironments(), ", "),
-                                          " and grpc://HOST:PORT"));
+                                          ", grpc://HOST:PORT and grpc+unix:///PATH"));
 }
 
 absl::StatusOr<GameDescription> FindGame(const std::string& name) {

@@ -126,7 +126,8 @@ int RunCommandLine(CLI::App* app, CommandContext* context) {
   std::vector<CLI::App*> apps = app->get_subcommands([](CLI::App*) { return true; });
   apps.push_back(app);
   for (CLI::App* each : apps) {
-    each->footer(absl::StrReplaceAll(each->get_footer(), {{"  midlane ", called}}));
+    each->footer(absl::StrReplaceAll(
+        each->get_footer(), {{"  midlane ", called}, {"&& midlane ", "&&" + called.substr(1)}}));
   }
   try {
     app->parse(context->argc, context->argv);

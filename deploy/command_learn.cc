@@ -98,8 +98,12 @@ absl::Status Learn(const LearnArguments& arguments, const CommandContext& contex
   if (!learner.ok()) return learner.status();
   StopOnSignal stop([&learner] { (*learner)->Stop(); });
   if (arguments.quiet) return (*learner)->Run();
-  printf("learning %s in %s; a line of progress follows once workers have sent enough\n",
-         config.run.environment.c_str(), folder.c_str());
+  printf(
+      "learning %s in %s; a line of progress follows once workers have sent enough\n"
+      "workers join with: %s rollout --run %s --index N (elsewhere: --config with a copy of %s, "
+      "--learner with this machine's name and the port in %s/learner.address)\n",
+      config.run.environment.c_str(), folder.c_str(), context.program().c_str(),
+      arguments.run.c_str(), file.c_str(), folder.c_str());
   fflush(stdout);
   const ProgressPrinter printer(folder, config);
   return (*learner)->Run();

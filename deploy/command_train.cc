@@ -40,11 +40,11 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (!absl::StrContains(arguments.environment, "://")) {
     const auto known = DescribeEnvironment(arguments.environment);
     if (!known.ok()) {
+      // The message has the whole list already.
+      const std::string hint = NearestHint(arguments.environment, KnownEnvironments());
+      const bool near = absl::IsNotFound(known.status()) && !absl::StartsWith(hint, "; known");
       return absl::Status(known.status().code(),
-                          absl::StrCat(std::string(known.status().message()),
-                                       absl::IsNotFound(known.status())
-                                           ? NearestHint(arguments.environment, KnownEnvironments())
-                                           : ""));
+                          absl::StrCat(known.status().message(), near ? hint : ""));
     }
   }
   if (!saved.empty() && FileExists(saved)) {
@@ -136,7 +136,9 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   if (!status.ok()) {
     // What the learner or the game refused must not stand in the way of the next try.
     if (!launcher.trained() && before.ok()) (void)WriteFileAtomically(saved, *before);
-    if (!launcher.trained() && !before.ok()) unlink(saved.c_str());
+    if (!launcher.trained() && !before.ok() && !FileExists(run_dir + "/checkpoint.mdl")) {
+      unlink(saved.c_str());
+    }
     return status;
   }
   if (!launcher.trained() && !launcher.interrupted() && last.iteration == 0) {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bridge/description.h"
@@ -32,6 +33,7 @@ constexpr absl::Duration kTimestepMax = absl::Seconds(20);
 
 struct WatchArguments {
   std::string run;
+  std::string environment;
   std::string opponent;
   std::vector<std::string> settings;
   double speed = 1;
@@ -62,6 +64,11 @@ bool HasServer(const std::string& display) {
 
 // Whether `environment` has a picture, and this session a place to show it.
 absl::Status CheckPicture(const std::string& environment, const std::string& program) {
+  if (absl::StrContains(environment, "://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it was trained behind the server ", environment,
+                     ", whose games cannot be watched from here: name its environment with --env"));
+  }
   const auto description = ReadDescription(absl::StrCat(EnvsDir(), "/", environment));
   if (!description.ok() ||
       (description->render_environment.empty() && description->frame_call.empty())) {
@@ -159,7 +166,7 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
   auto subject = LoadAgent(arguments.run, "native", context);
   if (!subject.ok()) return subject.status();
   EvaluationOptions options;
-  std::string environment;
+  std::string environment = arguments.environment;
   if (auto status =
           FillFromTraining(subject->config_text, arguments.settings, &environment, &options);
       !status.ok()) {
@@ -228,6 +235,7 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
                    "a run by name or folder (its mean weights of the last part of training), a "
                    "checkpoint file, RUN@last (the very last weights), or RUN@VERSION of its pool")
       ->required();
+  command->add_option("--env", arguments->environment, "default: the one it was trained on");
   command->add_option("--opponent", arguments->opponent,
                       "a bot as NAME or NAME:STRENGTH, or a run with a slash, like runs/other "
                       "(default: the last bot of the environment)");

@@ -127,9 +127,11 @@ std::vector<std::string> Ladder::Reached(const MetricsLine& line) {
 }
 
 std::string ProgressLine(const MetricsLine& line, const Config& config) {
-  std::string out = absl::StrFormat(
-      "%s timesteps  %s/s  game %sx", ShortCount(double(line.timesteps)),
-      WithThousands(uint64_t(line.timesteps_per_s)), WithThousands(uint64_t(line.game_speed)));
+  std::string out = absl::StrFormat("%s timesteps  %s/s", ShortCount(double(line.timesteps)),
+                                    WithThousands(uint64_t(line.timesteps_per_s)));
+  if (line.game_speed > 0) {  // nothing is known of it in the first seconds
+    absl::StrAppend(&out, "  game ", WithThousands(uint64_t(line.game_speed)), "x");
+  }
   const auto target =
       std::find_if(line.opponents.begin(), line.opponents.end(),
                    [](const OpponentProgress& opponent) { return opponent.kind == "scripted"; });

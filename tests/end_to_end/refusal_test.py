@@ -15,7 +15,8 @@ class CommandLineTest(CliTest):
     def test_unknown_words(self):
         self.assert_refused(self.run_cli("trian"), "did you mean train?", code=2)
         self.assert_refused(self.run_cli("train", "null", "--secnds", "3"), "--seconds", code=2)
-        self.assert_refused(self.run_cli("train", "blobbi"), "blobbi", "blobby")
+        self.assert_refused(self.run_cli("train", "blobbi"), "blobbi", "did you mean blobby?")
+        self.assert_refused(self.run_cli("train", "unix:///tmp/x.sock"), "grpc+unix:///tmp/x.sock")
         self.assert_refused(self.run_cli("train", "null", "--set", "ppo.epoch=2"), "ppo.epoch",
                             "did you mean ppo.epochs?")
         self.assertFalse((self.folder / "runs").exists(), "a refused command wrote something")

@@ -3,7 +3,8 @@
 
 #include "bridge/rpc/grpc_env.h"
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
+  if (argc != 2) return std::cerr << "usage: first_client ADDRESS\n", 2;
   midlane::EnvOptions options;
   options.name = argv[1];  // grpc+unix:///tmp/midlane.sock or grpc://127.0.0.1:5000
   auto env = midlane::rpc::MakeGrpcEnv(options);
