@@ -219,7 +219,7 @@ void BlobbyRow(double games_alone, double seconds) {
   blobby.ppo.epochs = kBlobbyEpochs;
   for (int i = Repeats(3); i > 0; --i) {
     const double learner = LearnerAloneOn(blobby, seconds / 4, 1);
-    const LoopRates rates = Loop("blobby", {kBlobbyEpochsSet, "league.scripted_share=0"}, seconds);
+    const LoopRates rates = Loop("blobby", {"league.scripted_share=0"}, seconds);
     row.measured.push_back(rates.timesteps);
     row.primitive.push_back(std::min(learner, games_alone));
     absolute.measured.push_back(rates.timesteps);
