@@ -50,10 +50,8 @@ std::string SchemeOf(const std::string& name) {
 
 absl::Status NoSuchScheme(const std::string& name) {
   if (SchemeOf(name) == "unix") {
-    return absl::NotFoundError(absl::StrCat("'", name,
-                                            "' is an address, not an environment: write "
-                                            "grpc+",
-                                            name));
+    return absl::NotFoundError(
+        absl::StrCat("'", name, "' is an address, not an environment: write grpc+", name));
   }
   return absl::NotFoundError(absl::StrCat("this program cannot reach '", name,
                                           "': it was built without '", SchemeOf(name),

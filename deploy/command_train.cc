@@ -40,11 +40,11 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (!absl::StrContains(arguments.environment, "://")) {
     const auto known = DescribeEnvironment(arguments.environment);
     if (!known.ok()) {
-      // The message has the whole list already.
-      const std::string hint = NearestHint(arguments.environment, KnownEnvironments());
-      const bool near = absl::IsNotFound(known.status()) && !absl::StartsWith(hint, "; known");
       return absl::Status(known.status().code(),
-                          absl::StrCat(known.status().message(), near ? hint : ""));
+                          absl::StrCat(known.status().message(),
+                                       absl::IsNotFound(known.status())
+                                           ? DidYouMean(arguments.environment, KnownEnvironments())
+                                           : ""));
     }
   }
   if (!saved.empty() && FileExists(saved)) {

@@ -31,15 +31,19 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row[b.size()];
 }
 
-std::string NearestHint(absl::string_view word, const std::vector<std::string>& known,
-                        absl::string_view all) {
+std::string DidYouMean(absl::string_view word, const std::vector<std::string>& known) {
   if (known.empty()) return "";
   const auto nearest = std::min_element(
       known.begin(), known.end(),
       [&](const auto& a, const auto& b) { return EditDistance(word, a) < EditDistance(word, b); });
-  if (EditDistance(word, *nearest) <= std::max<size_t>(2, nearest->size() / 2)) {
-    return absl::StrCat("; did you mean ", *nearest, "?");
-  }
+  const bool near = EditDistance(word, *nearest) <= std::max<size_t>(2, nearest->size() / 2);
+  return near ? absl::StrCat("; did you mean ", *nearest, "?") : "";
+}
+
+std::string NearestHint(absl::string_view word, const std::vector<std::string>& known,
+                        absl::string_view all) {
+  if (known.empty()) return "";
+  if (std::string meant = DidYouMean(word, known); !meant.empty()) return meant;
   const size_t listed = std::min(known.size(), kListedMax);
   std::string hint =
       absl::StrCat("; known: ", absl::StrJoin(known.begin(), known.begin() + listed, ", "));

@@ -13,8 +13,11 @@ namespace midlane {
 // Levenshtein distance in bytes.
 size_t EditDistance(absl::string_view a, absl::string_view b);
 
-// "; did you mean X?" for the nearest of `known`, or "; known: A, B, C" where none is near. `all`
-// is the command that lists them where they are too many for that.
+// "; did you mean X?" for the nearest of `known`, or "" where none is near.
+std::string DidYouMean(absl::string_view word, const std::vector<std::string>& known);
+
+// The same, or "; known: A, B, C" where none is near. `all` is the command that lists them where
+// they are too many for that.
 std::string NearestHint(absl::string_view word, const std::vector<std::string>& known,
                         absl::string_view all = "");
 

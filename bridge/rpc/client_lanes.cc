@@ -5,7 +5,8 @@
 namespace midlane::rpc {
 namespace {
 
-// What the stream's completion queue tells, by its tag.
+// What the stream's completion queue tells, by its tag. kWritten: also that the call has begun,
+// before which gRPC takes no write.
 enum class Event : intptr_t { kRead, kWritten, kFinished };
 void* TagOf(Event event) { return reinterpret_cast<void*>(event); }
 Event EventOf(void* tag) { return static_cast<Event>(reinterpret_cast<intptr_t>(tag)); }
