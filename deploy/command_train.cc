@@ -17,6 +17,7 @@
 #include "deploy/launcher.h"
 #include "deploy/nearest.h"
 #include "learner/files.h"
+#include "learner/inspect.h"
 
 namespace midlane {
 namespace {
@@ -86,6 +87,34 @@ std::string EndInWords(const Launcher& launcher, const Config& config) {
   return last.reason.empty() ? "ended" : absl::StrCat("ended: ", last.reason);
 }
 
+// The checkpoint of a run that has had all the training its limits allow, where this command asks
+// for nothing else of it.
+std::optional<CheckpointContents> Finished(const TrainArguments& arguments, const Config& config,
+                                           const std::string& run_dir) {
+  if (!arguments.config.empty() || !arguments.assignments.empty()) return std::nullopt;
+  auto contents = LoadCheckpointWeights(run_dir);
+  if (!contents.ok()) return std::nullopt;  // the learner says why
+  const LearnerOptions& limits = config.learner;
+  const bool finished = (limits.seconds_max > 0 && contents->seconds >= limits.seconds_max) ||
+                        (limits.timesteps_max > 0 && contents->timesteps >= limits.timesteps_max);
+  if (!finished) return std::nullopt;
+  return *std::move(contents);
+}
+
+// What to type for the same run again.
+std::string Again(const TrainArguments& arguments, const CommandContext& context) {
+  return absl::StrCat(context.program(), " train ", arguments.environment,
+                      arguments.run.empty() ? "" : absl::StrCat(" --run ", arguments.run));
+}
+
+void PrintNext(const TrainArguments& arguments, const CommandContext& context, const Config& config,
+               const std::string& run_dir, double seconds) {
+  printf("go on with: %s%s --seconds %.0f\nevaluate with: %s eval %s\n",
+         Again(arguments, context).c_str(),
+         config.learner.timesteps_max > 0 ? " --timesteps 0" : "", std::max(60.0, 2 * seconds),
+         context.program().c_str(), run_dir.c_str());
+}
+
 absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   const std::string run_dir =
       RunFolder(arguments.run.empty() ? arguments.environment : arguments.run);
@@ -104,6 +133,12 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   {
     auto lock = RunLock::Take(run_dir);
     if (!lock.ok()) return lock.status();
+  }
+  if (const auto finished = Finished(arguments, *config, run_dir)) {
+    printf("%s has had all its training already: %s and %s timesteps\n", run_dir.c_str(),
+           ShortDuration(finished->seconds).c_str(), WithThousands(finished->timesteps).c_str());
+    PrintNext(arguments, *context, *config, run_dir, finished->seconds);
+    return absl::OkStatus();
   }
   const absl::StatusOr<std::string> before = ReadFile(saved);
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
@@ -149,14 +184,10 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
         config->learner.ppo.batch_steps, config->worker.chunk_steps, context->program(),
         arguments.environment));
   }
-  std::string again = absl::StrCat(context->program(), " train ", arguments.environment);
-  if (!arguments.run.empty()) absl::StrAppend(&again, " --run ", arguments.run);
   if (launcher.interrupted()) {
-    printf("resume with: %s\n", again.c_str());
+    printf("resume with: %s\n", Again(arguments, *context).c_str());
   } else {
-    if (config->learner.timesteps_max > 0) absl::StrAppend(&again, " --timesteps 0");
-    printf("go on with: %s --seconds %.0f\nevaluate with: %s eval %s\n", again.c_str(),
-           std::max(60.0, 2 * last.seconds), context->program().c_str(), run_dir.c_str());
+    PrintNext(arguments, *context, *config, run_dir, last.seconds);
   }
   return absl::OkStatus();
 }

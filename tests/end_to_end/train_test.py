@@ -20,6 +20,12 @@ class TrainTest(CliTest):
         self.assertEqual(last["event"], "stop")
         self.assertEqual(*accounting(last))
 
+        finished = self.run_cli("train", "null", "--run", "a", "--seconds", 3)
+        self.assertEqual(finished.returncode, 0, finished.out + finished.err)
+        self.assertIn("runs/a has had all its training already", finished.out)
+        self.assertIn(f"go on with: {MIDLANE} train null --run a --seconds 60", finished.out)
+        self.assertEqual(self.metrics("a")[-1], last, "something was started")
+
         again = self.run_cli("train", "null", "--run", "a", "--seconds", 6)
         self.assertEqual(again.returncode, 0, again.out + again.err)
         self.assertIn("resuming null in runs/a", again.out)
