@@ -17,6 +17,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "bridge/make_env.h"
 #include "bridge/rpc/address.h"
@@ -66,8 +67,13 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(bool tls) 
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name, int generation) {
-  const size_t end = name.find("://");
-  const std::string scheme = name.substr(0, end), rest = name.substr(end + 3);
+  const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits("://", 1));
+  const auto& [scheme, rest] = parts;
+  if (scheme != "grpc" && scheme != "grpc+unix" && scheme != "grpc+tls") {
+    return absl::InvalidArgumentError(absl::StrCat("'", name,
+                                                   "' is no server's name: write grpc://HOST:PORT, "
+                                                   "grpc+unix:///PATH or grpc+tls://HOST:PORT"));
+  }
   const absl::StatusOr<Address> address =
       ParseAddress(scheme == "grpc+unix" ? "unix://" + rest : rest);
   if (!address.ok()) return address.status();

@@ -72,6 +72,16 @@ TEST(GrpcEnv, DescribesTheServersEnvironment) {
   EXPECT_THAT(std::string(gone.message()), testing::HasSubstr("midlane serve"));
 }
 
+TEST(GrpcEnv, SaysHowAServerIsNamed) {
+  for (const char* name : {"unix:///tmp/x.sock", "127.0.0.1:5000", "", "http://x:1"}) {
+    EnvOptions options;
+    options.name = name;
+    const absl::Status status = rpc::MakeGrpcEnv(options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("write grpc://HOST:PORT, grpc+unix:///"));
+  }
+}
+
 TEST(GrpcEnv, WorldsEndWithTheEnv) {
   std::unique_ptr<rpc::Server> server = Serve("null");
   {
