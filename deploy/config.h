@@ -35,6 +35,7 @@ struct RunOptions {
   uint32_t learner_threads = 0;   // 0: sized to the machine
   std::string policy = "native";  // backend of the workers: "native" or "torch"
   std::string pin = "auto";       // CPU affinity: "auto" or "off"
+  uint32_t worker_nice = 19;      // of workers and games, 0 to 19
 };
 
 // `learner` and `worker` hold what their sections say; what both must agree on (seed, network,

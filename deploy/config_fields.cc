@@ -45,6 +45,10 @@ std::vector<ConfigField> ConfigFields(Config* config) {
        "of libtorch in the learner; 0: sized to the machine", 0, 1024},
       {"run", "policy", &run.policy, "backend of the workers' policy", 0, 0, {"native", "torch"}},
       {"run", "pin", &run.pin, "CPU affinity of learner and workers", 0, 0, {"auto", "off"}},
+      {"run", "worker_nice", &run.worker_nice,
+       "niceness of workers and games: the learner goes first on a core that they share, and so "
+       "does every other program; lower it where that starves them",
+       0, 19},
       {"run", "speed", &worker.env.speed,
        "game seconds a real second, for each world; 0: as fast as it goes", 0, 1e6},
       {"run", "render_every", &worker.env.render_every, "draw every n-th frame; 0: never", 0,

@@ -20,9 +20,6 @@
 namespace midlane {
 namespace {
 
-// The learner goes before games on a shared core: while it trains, experience waits and grows
-// stale.
-constexpr int kWorkerNiceness = 5;
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kTerminalEvery = absl::Milliseconds(500);
 constexpr absl::Duration kPlainEvery = absl::Seconds(5);
@@ -115,7 +112,7 @@ absl::Status Launcher::StartWorkers() {
   for (uint32_t index = 0; index < plan_.workers; ++index) {
     Seat& seat = workers_[index];
     seat.name = absl::StrCat("worker ", index);
-    seat.options.niceness = kWorkerNiceness;
+    seat.options.niceness = static_cast<int>(options_.config.run.worker_nice);
     if (!plan_.worker_cpus.empty()) {
       seat.options.cpus = {plan_.worker_cpus[index % plan_.worker_cpus.size()]};
     }
