@@ -36,15 +36,18 @@ const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
   return nullptr;
 }
 
-// What may have been meant where the command line has a word that nothing knows.
-std::string HintFor(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2) return "";
+// What is wrong with the command line, and what may have been meant.
+std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::ParseError& error) {
+  if (argc < 2) return error.what();
   const CLI::App* chosen = FindCommand(app, argv[1]);
   std::vector<std::string> commands;
   for (const CLI::App* command : Commands(app)) {
     if (!command->get_group().empty()) commands.push_back(command->get_name());
   }
-  if (!chosen) return argv[1][0] == '-' ? "" : NearestHint(argv[1], commands);
+  if (!chosen) {
+    if (argv[1][0] == '-') return error.what();
+    return absl::StrCat(argv[1], " is no command", NearestHint(argv[1], commands));
+  }
   std::vector<std::string> options;
   for (const CLI::Option* option : chosen->get_options()) {
     for (const std::string& name : option->get_lnames())
@@ -52,13 +55,16 @@ std::string HintFor(const CLI::App& app, int argc, char** argv) {
   }
   for (int i = 2; i < argc; ++i) {
     const std::string word = argv[i];
-    if (!absl::StartsWith(word, "--") || word == "--") continue;
+    if (word == "--") break;
+    if (!absl::StartsWith(word, "--")) continue;
     const std::string name = word.substr(0, word.find('='));
     if (std::find(options.begin(), options.end(), name) == options.end()) {
-      return NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help"));
+      return absl::StrCat(
+          name, " is no option of ", argv[1],
+          NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
-  return "";
+  return error.what();
 }
 
 }  // namespace
@@ -140,10 +146,7 @@ int RunCommandLine(CLI::App* app, CommandContext* context) {
   } catch (const CLI::ParseError& error) {
     const std::string command = context->argc > 1 ? context->argv[1] : "";
     const bool known = FindCommand(*app, command) != nullptr;
-    const bool unknown_command = !known && !command.empty() && command[0] != '-';
-    fprintf(stderr, "midlane: %s%s\n",
-            unknown_command ? absl::StrCat(command, " is no command").c_str() : error.what(),
-            HintFor(*app, context->argc, context->argv).c_str());
+    fprintf(stderr, "midlane: %s\n", Refusal(*app, context->argc, context->argv, error).c_str());
     fprintf(stderr, "See: %s %s%s--help\n", context->program().c_str(),
             known ? command.c_str() : "", known ? " " : "");
     return kExitUsage;

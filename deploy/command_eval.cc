@@ -9,14 +9,15 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bridge/make_env.h"
 #include "deploy/contestant.h"
 #include "deploy/evaluation_report.h"
 #include "deploy/files.h"
-#include "deploy/in_range.h"
 #include "deploy/machine.h"
+#include "deploy/option_checks.h"
 #include "deploy/process.h"
 #include "deploy/progress.h"
 #include "learner/files.h"
@@ -173,15 +174,24 @@ absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t 
   return EvaluateOnCores(std::move(threads), AvailableCpus());
 }
 
-absl::Status Cross(const Spec& spec, const std::vector<Team>& teams, const EvaluationOptions& base,
-                   bool quiet) {
+// Into the file that --json names, if any. An empty `text` only tries whether it can be written.
+absl::Status WriteJson(const EvalArguments& arguments, const std::string& text) {
+  if (arguments.json.empty()) return absl::OkStatus();
+  if (arguments.json != "-") return WriteFileAtomically(arguments.json, text);
+  fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
+                   const EvaluationOptions& base, FILE* text_out) {
   const Team& contestants = teams.front();
   const size_t count = contestants.size();
   std::vector<std::vector<double>> rates(count, std::vector<double>(count, -1));
   std::vector<std::string> names;
   for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
+  std::vector<EvaluationResult> rows;
   for (size_t row = 0; row + 1 < count; ++row) {
-    const auto result = PlayRow(teams, row, base);
+    auto result = PlayRow(teams, row, base);
     if (!result.ok()) return result.status();
     for (size_t column = row + 1; column < count; ++column) {
       const SideSummary both = Summarise(spec, result->opponents[column - row - 1], -1);
@@ -190,21 +200,29 @@ absl::Status Cross(const Spec& spec, const std::vector<Team>& teams, const Evalu
       rates[row][column] = both.win_rate;
       rates[column][row] = double(both.lost) / played;
     }
-    if (!quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
+    rows.push_back(*std::move(result));
+    if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
-  fputs(CrossTable(names, rates).c_str(), stdout);
-  return absl::OkStatus();
+  fputs(CrossTable(names, rates).c_str(), text_out);
+  return WriteJson(arguments, CrossJson(spec, names, rates, rows));
 }
 
 absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (arguments.policy == "torch" && !context->torch_policy) return BecomeTorch(*context);
   auto subject = LoadSubject(arguments, *context);
   if (!subject.ok()) return subject.status();
+  const std::string asked = arguments.environment;
   EvaluationOptions options;
   if (auto status = FillFromConfig(subject->config_text, &arguments, &options); !status.ok()) {
     return status;
   }
+  const bool own_place = asked.empty() && absl::StrContains(arguments.environment, "://");
   const auto spec = SpecOf(options.env);
+  if (absl::IsUnavailable(spec.status()) && own_place) {
+    return absl::UnavailableError(
+        absl::StrCat(spec.status().message(), "; it is where ", arguments.run,
+                     " was trained: name another server, or the environment itself, with --env"));
+  }
   if (!spec.ok()) return spec.status();
   if (auto status = CheckMatchSettings(arguments.settings, *spec, "eval"); !status.ok()) {
     return status;
@@ -215,10 +233,8 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
-  if (!arguments.json.empty() && arguments.json != "-") {
-    // Before hours of matches, not after them.
-    if (auto status = WriteFileAtomically(arguments.json, ""); !status.ok()) return status;
-  }
+  // Before hours of matches, not after them.
+  if (auto status = WriteJson(arguments, ""); !status.ok()) return status;
   FILE* const text_out = arguments.json == "-" ? stderr : stdout;
   std::vector<Team> teams;
   for (size_t core = 0; core < AvailableCpus().size(); ++core) {
@@ -226,7 +242,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (!team.ok()) return team.status();
     teams.push_back(*std::move(team));
   }
-  if (arguments.cross) return Cross(*spec, teams, options, arguments.quiet);
+  if (arguments.cross) return Cross(arguments, *spec, teams, options, text_out);
 
   if (!arguments.quiet && isatty(2)) {
     options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
@@ -245,13 +261,9 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
   fputs(EvaluationTable(*spec, *result).c_str(), text_out);
-  if (!arguments.json.empty()) {
-    const std::string text = EvaluationJson(*spec, subject->player.name, *result);
-    if (arguments.json == "-") {
-      fputs(text.c_str(), stdout);
-    } else if (auto status = WriteFileAtomically(arguments.json, text); !status.ok()) {
-      return status;
-    }
+  if (auto status = WriteJson(arguments, EvaluationJson(*spec, subject->player.name, *result));
+      !status.ok()) {
+    return status;
   }
   if (arguments.check_determinism) {
     if (auto status = CheckDeterminism(arguments, *context, *result); !status.ok()) return status;
@@ -297,19 +309,21 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->add_option("--setting", arguments->settings, "a world setting as NAME=VALUE (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--games", arguments->games, "matches against each opponent (200)")
-      ->check(InRange(1, 1000000));
-  command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)");
-  command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)");
+      ->transform(Count(1, 1000000));
+  command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)")
+      ->transform(Count(1, 4096));
+  command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)")
+      ->transform(Count(0));
   command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)")
-      ->check(InRange(uint64_t{1}, uint64_t{1} << 62));
-  command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained");
+      ->transform(Count(1, uint64_t{1} << 62));
+  command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained")
+      ->transform(Count(1, 1000));
   command->add_option("--policy", arguments->policy, "native, torch, or random")
       ->check(CLI::IsMember({"native", "torch", "random"}));
-  CLI::Option* const json =
-      command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)")
-          ->check([](const std::string& file) {
-            return file.rfind("--", 0) == 0 ? "give a file, or - for stdout" : "";
-          });
+  command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)")
+      ->check([](const std::string& file) {
+        return file.rfind("--", 0) == 0 ? "give a file, or - for stdout" : "";
+      });
   CLI::Option* const lower =
       command
           ->add_option("--require-lower", arguments->require_lower,
@@ -321,7 +335,6 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       command->add_flag("--check-determinism", arguments->check_determinism,
                         "play some matches again in a new process and compare their hashes");
   command->add_flag("--cross", arguments->cross, "everyone against everyone: a table of win rates")
-      ->excludes(json)
       ->excludes(lower)
       ->excludes(determinism);
   command->add_flag("--quiet", arguments->quiet, "no progress");

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bridge/rpc/keys.h"
-#include "deploy/in_range.h"
+#include "deploy/option_checks.h"
 
 namespace midlane {
 namespace {
@@ -55,7 +55,7 @@ void AddKeysCommand(CLI::App* app, CommandContext* context) {
                       "name or IP address that clients connect to (repeats)");
   command->add_option("--days", arguments->keys.days, "how long they are valid")
       ->capture_default_str()
-      ->check(InRange(1, 3650));
+      ->transform(Count(1, 3650));
   command->callback([arguments, context] { context->exit_code = Report(Keys(*arguments)); });
 }
 

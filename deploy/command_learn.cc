@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
+#include "deploy/option_checks.h"
 #include "deploy/progress.h"
 #include "learner/learner.h"
 
@@ -131,7 +132,7 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
   command->add_option("--listen", arguments->listen,
                       "where workers connect, like tcp://0.0.0.0:5555 (default: a free local port, "
                       "told in learner.address)");
-  command->add_option("--threads", arguments->threads, "of libtorch");
+  command->add_option("--threads", arguments->threads, "of libtorch")->transform(Count(1, 1024));
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   command->callback(
       [arguments, context] { context->exit_code = Report(Learn(*arguments, *context)); });

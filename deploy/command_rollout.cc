@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "deploy/files.h"
-#include "deploy/in_range.h"
+#include "deploy/option_checks.h"
 #include "learner/files.h"
 #include "rollout/worker.h"
 
@@ -105,12 +105,13 @@ void AddRolloutCommand(CLI::App* app, CommandContext* context) {
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")
       ->allow_extra_args(false);
   command->add_option("--learner", arguments->learner, "tcp://HOST:PORT or ipc://PATH");
-  command->add_option(
-      "--index", arguments->index,
-      "number of this worker in the run (0): its seeds follow from it, so no two may have the "
-      "same; `midlane train` counts from 0");
+  command
+      ->add_option("--index", arguments->index,
+                   "number of this worker in the run (0): its seeds follow from it, so no two may "
+                   "have the same; `midlane train` counts from 0")
+      ->transform(Count(0, kWorkersMax - 1));
   command->add_option("--games", arguments->games, "worlds that it runs")
-      ->check(InRange(1u, kGamesMax));
+      ->transform(Count(1, kGamesMax));
   command->add_option("--policy", arguments->policy, "native, torch, or random (ignores weights)")
       ->check(CLI::IsMember({"native", "torch", "random"}));
   command->add_option("--device", arguments->device, "of the torch policy: cpu, cuda, cuda:N");

@@ -8,14 +8,15 @@
 #include <memory>
 #include <optional>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
-#include "deploy/in_range.h"
 #include "deploy/launcher.h"
 #include "deploy/nearest.h"
+#include "deploy/option_checks.h"
 #include "learner/files.h"
 #include "learner/inspect.h"
 
@@ -36,9 +37,18 @@ struct TrainArguments {
   bool quiet = false;
 };
 
+bool IsServer(const std::string& environment) { return absl::StrContains(environment, "://"); }
+
 absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
   absl::StatusOr<Config> config;
-  if (!absl::StrContains(arguments.environment, "://")) {
+  for (const std::string& assignment : arguments.assignments) {
+    if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(assignment), "run.environment")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", assignment, ": the environment is the word after train, here ",
+                       arguments.environment));
+    }
+  }
+  if (!IsServer(arguments.environment)) {
     const auto known = DescribeEnvironment(arguments.environment);
     if (!known.ok()) {
       return absl::Status(known.status().code(),
@@ -51,7 +61,8 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (!saved.empty() && FileExists(saved)) {
     config = Config();
     if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;
-    if (config->run.environment != arguments.environment) {
+    const bool moved = IsServer(config->run.environment) && IsServer(arguments.environment);
+    if (config->run.environment != arguments.environment && !moved) {
       return absl::InvalidArgumentError(
           absl::StrCat(saved, " is of a run on ", config->run.environment, ", not ",
                        arguments.environment, ": name another run with --run"));
@@ -221,16 +232,19 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
       ->add_option("--seconds", arguments->seconds,
                    "stop after so much training, over all resumes; 0: no limit")
       ->check(InRange(0.0, 1e9));
-  command->add_option("--timesteps", arguments->timesteps,
-                      "stop after so many timesteps, over all resumes; 0: no limit");
-  command->add_option("--seed", arguments->seed, "of everything random");
+  command
+      ->add_option("--timesteps", arguments->timesteps,
+                   "stop after so many timesteps, over all resumes, like 20M; 0: no limit")
+      ->transform(Count(0));
+  command->add_option("--seed", arguments->seed, "of everything random")->transform(Count(1));
   command->add_option("--workers", arguments->workers, "worker processes")
-      ->check(InRange(1u, kWorkersMax));
+      ->transform(Count(1, kWorkersMax));
   command->add_option("--games", arguments->games, "worlds that each worker runs")
-      ->check(InRange(1u, kGamesMax));
+      ->transform(Count(1, kGamesMax));
   command->add_flag("--print-config", arguments->print_config,
                     "print the whole configuration that a new run would get, as TOML, and end");
-  command->add_flag("--quiet", arguments->quiet, "milestones and warnings only");
+  command->add_flag("--quiet", arguments->quiet,
+                    "no line of progress; milestones, warnings and the end only");
   command->callback(
       [arguments, context] { context->exit_code = Report(Train(*arguments, context)); });
 }

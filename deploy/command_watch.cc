@@ -19,7 +19,7 @@
 #include "bridge/make_env.h"
 #include "deploy/contestant.h"
 #include "deploy/files.h"
-#include "deploy/in_range.h"
+#include "deploy/option_checks.h"
 #include "deploy/progress.h"
 #include "rollout/experience.pb.h"
 
@@ -62,7 +62,7 @@ bool HasServer(const std::string& display) {
   return false;
 }
 
-// Whether `environment` has a picture, and this session a place to show it.
+// Whether `environment` has a picture that can be shown from here.
 absl::Status CheckPicture(const std::string& environment, const std::string& program) {
   if (absl::StrContains(environment, "://")) {
     return absl::InvalidArgumentError(
@@ -77,6 +77,11 @@ absl::Status CheckPicture(const std::string& environment, const std::string& pro
         "' draws nothing that can be watched (its game.toml has no [render]): ", program,
         " eval plays its matches unseen"));
   }
+  return absl::OkStatus();
+}
+
+// Whether this session has a place to show it; the game's window finds its way there.
+absl::Status FindDisplay(const std::string& program) {
   const char* const display = getenv("DISPLAY");
   if (display == nullptr || *display == '\0') {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -201,6 +206,7 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
     opponent = *std::move(loaded);
   }
   options.opponents = {opponent.player};
+  if (auto status = FindDisplay(context.program()); !status.ok()) return status;
 
   options.env.render_every = 1;
   options.env.speed = arguments.speed;
@@ -245,9 +251,10 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
   command
       ->add_option("--games", arguments->games, "matches, one after the other, half from each side")
       ->capture_default_str()
-      ->check(InRange(1, 1000000));
+      ->transform(Count(1, 1000000));
   command->add_option("--seed", arguments->seed, "of the first match, as in midlane eval")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(Count(0));
   command
       ->add_option("--setting", arguments->settings, "a world setting as NAME=VALUE (repeatable)")
       ->allow_extra_args(false);

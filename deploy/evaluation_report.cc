@@ -82,6 +82,36 @@ Json SummaryJson(const SideSummary& summary) {
           {"game_seconds", summary.game_seconds}};
 }
 
+Json EvaluationObject(const Spec& spec, const std::string& subject,
+                      const EvaluationResult& result) {
+  Json json = {{"subject", subject},
+               {"environment", spec.environment},
+               {"decision_us_p50", result.decision_us_p50},
+               {"decision_us_p99", result.decision_us_p99},
+               {"metrics", spec.metrics},
+               {"opponents", Json::array()}};
+  for (const OpponentScore& score : result.opponents) {
+    Json opponent = {
+        {"name", score.opponent},           {"crashes", score.crashes},
+        {"first_crash", score.first_crash}, {"both", SummaryJson(Summarise(spec, score, -1))},
+        {"sides", Json::object()},          {"matches", Json::array()}};
+    for (int side = 0; side < int(spec.agents.size()); ++side) {
+      opponent["sides"][SideName(spec, side)] = SummaryJson(Summarise(spec, score, side));
+    }
+    for (const MatchRecord& match : score.matches) {
+      opponent["matches"].push_back({{"seed", match.seed},
+                                     {"side", SideName(spec, match.side)},
+                                     {"outcome", OutcomeName(match.outcome)},
+                                     {"frames", match.frames},
+                                     {"hash", HashText(match.hash)},
+                                     {"metrics", match.metrics}});
+      opponent["matches"].back()["side_index"] = match.side;
+    }
+    json["opponents"].push_back(std::move(opponent));
+  }
+  return json;
+}
+
 }  // namespace
 
 SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
@@ -151,30 +181,19 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
 
 std::string EvaluationJson(const Spec& spec, const std::string& subject,
                            const EvaluationResult& result) {
-  Json json = {{"subject", subject},
-               {"environment", spec.environment},
-               {"decision_us_p50", result.decision_us_p50},
-               {"decision_us_p99", result.decision_us_p99},
-               {"metrics", spec.metrics},
-               {"opponents", Json::array()}};
-  for (const OpponentScore& score : result.opponents) {
-    Json opponent = {
-        {"name", score.opponent},           {"crashes", score.crashes},
-        {"first_crash", score.first_crash}, {"both", SummaryJson(Summarise(spec, score, -1))},
-        {"sides", Json::object()},          {"matches", Json::array()}};
-    for (int side = 0; side < int(spec.agents.size()); ++side) {
-      opponent["sides"][SideName(spec, side)] = SummaryJson(Summarise(spec, score, side));
-    }
-    for (const MatchRecord& match : score.matches) {
-      opponent["matches"].push_back({{"seed", match.seed},
-                                     {"side", SideName(spec, match.side)},
-                                     {"outcome", OutcomeName(match.outcome)},
-                                     {"frames", match.frames},
-                                     {"hash", HashText(match.hash)},
-                                     {"metrics", match.metrics}});
-      opponent["matches"].back()["side_index"] = match.side;
-    }
-    json["opponents"].push_back(std::move(opponent));
+  return EvaluationObject(spec, subject, result).dump(1) + "\n";
+}
+
+std::string CrossJson(const Spec& spec, const std::vector<std::string>& names,
+                      const std::vector<std::vector<double>>& win_rates,
+                      const std::vector<EvaluationResult>& rows) {
+  Json json = {{"contestants", names}, {"win_rates", Json::array()}, {"rows", Json::array()}};
+  for (const std::vector<double>& rates : win_rates) {
+    Json& row = json["win_rates"].emplace_back(Json::array());
+    for (const double rate : rates) row.push_back(rate < 0 ? Json() : Json(rate));
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    json["rows"].push_back(EvaluationObject(spec, names[row], rows[row]));
   }
   return json.dump(1) + "\n";
 }

@@ -30,6 +30,12 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result);
 std::string EvaluationJson(const Spec& spec, const std::string& subject,
                            const EvaluationResult& result);
 
+// The same of everyone against everyone: `rows[i]` has names[i] against those behind it, so `rows`
+// is one shorter than `names`; `win_rates` as CrossTable takes them, null where not played.
+std::string CrossJson(const Spec& spec, const std::vector<std::string>& names,
+                      const std::vector<std::vector<double>>& win_rates,
+                      const std::vector<EvaluationResult>& rows);
+
 // A square of win rates in per cent, row against column; below 0: not played.
 std::string CrossTable(const std::vector<std::string>& names,
                        const std::vector<std::vector<double>>& win_rates);

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "deploy/command.h"
 #include "deploy/config.h"
-#include "deploy/in_range.h"
+#include "deploy/option_checks.h"
 
 namespace midlane {
 namespace {
@@ -28,15 +28,15 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
   command->add_option("--tls-key", arguments->server.tls.key, "PEM file: its key");
   command->add_option("--worlds", arguments->server.registry.worlds_max, "worlds (games) at once")
       ->capture_default_str()
-      ->check(InRange(1, 4096));
+      ->transform(Count(1, 4096));
   command
       ->add_option("--connections", arguments->server.connections_max,
                    "streams at once; an agent is one, and so is a lane")
       ->capture_default_str()
-      ->check(InRange(1, 65536));
+      ->transform(Count(1, 65536));
   command->add_option("--message-bytes", arguments->server.message_bytes_max, "longest request")
       ->capture_default_str()
-      ->check(InRange(1024, 1 << 30));
+      ->transform(Count(1024, 1 << 30));
   command
       ->add_option("--grace-seconds", arguments->grace_seconds,
                    "how long a world lives on when its creator and all agents are gone")
@@ -55,14 +55,16 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
   command
       ->add_option("--seed", arguments->server.registry.seed,
                    "of the first world; the next gets the next")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(Count(0));
   command
       ->add_option("--speed", arguments->env.speed, "game seconds a second; 0: as fast as it goes")
       ->capture_default_str()
       ->check(InRange(0.0, 1e6));
   command
       ->add_option("--render-every", arguments->env.render_every, "draw every n-th frame; 0: never")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->transform(Count(0, 1000000));
 }
 
 absl::Status Serve(ServeArguments arguments) {

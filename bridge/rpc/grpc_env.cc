@@ -74,6 +74,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name, 
                                                    "' is no server's name: write grpc://HOST:PORT, "
                                                    "grpc+unix:///PATH or grpc+tls://HOST:PORT"));
   }
+  if (scheme != "grpc+unix" && absl::StartsWith(rest, "unix:")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", name, "' is no server's name: of a Unix socket it is grpc+unix:///PATH"));
+  }
   const absl::StatusOr<Address> address =
       ParseAddress(scheme == "grpc+unix" ? "unix://" + rest : rest);
   if (!address.ok()) return address.status();

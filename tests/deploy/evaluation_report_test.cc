@@ -94,5 +94,14 @@ TEST(EvaluationReport, CrossTableIsSquare) {
   EXPECT_THAT(table, HasSubstr("-"));
 }
 
+TEST(EvaluationReport, CrossJsonHasTheRatesAndEachPairsMatches) {
+  const std::string json =
+      CrossJson(TwoSides(), {"a", "reduced"}, {{-1, 0.5}, {0.25, -1}}, {Result()});
+  for (const char* const part : {R"("contestants": [)", R"("subject": "a")", R"("name": "reduced")",
+                                 R"("seed": 13)", "null", "0.25"}) {
+    EXPECT_THAT(json, HasSubstr(part));
+  }
+}
+
 }  // namespace
 }  // namespace midlane

@@ -57,6 +57,19 @@ class BlobbyTest(CliTest):
         self.assertEqual(len(near), 12)  # without --opponent: every bot, from both sides
         self.assertEqual(near, far)
 
+    def test_cross_has_every_pair(self):
+        shown = self.run_cli("eval", "--env", "blobby", "--policy", "random", "--cross", "--games", 2,
+                             "--opponent", "reduced", "--opponent", "hyp014", "--setting",
+                             "points_to_win=1", "--json", "-", *BRIEF)
+        self.assertEqual(shown.returncode, 0, shown.out + shown.err)
+        cross = json.loads(shown.out)
+        self.assertEqual(cross["contestants"], ["random", "reduced", "hyp014"])
+        pairs = [(row["subject"], opponent["name"], len(opponent["matches"]))
+                 for row in cross["rows"] for opponent in row["opponents"]]
+        self.assertEqual(pairs, [("random", "reduced", 2), ("random", "hyp014", 2),
+                                 ("reduced", "hyp014", 2)])
+        self.assertEqual([row[i] for i, row in enumerate(cross["win_rates"])], [None] * 3)
+
     def test_unknown_bots_are_refused(self):
         random = ["eval", "--env", "blobby", "--policy", "random", "--games", 2, "--opponent"]
         self.assert_refused(self.run_cli(*random, "nobody"), "nobody", "known: ", "reduced")

@@ -83,6 +83,18 @@ class TrainTest(CliTest):
         self.assertGreater(self.metrics("a")[-1]["timesteps"], 0)
         self.assertEqual(*accounting(self.metrics("a")[-1]))
 
+        # The server comes back elsewhere, and the run goes on there.
+        server.send_signal(signal.SIGTERM)
+        self.finish(server)
+        gone = self.run_cli("eval", "a", "--opponent", "reduced", "--games", 2)
+        self.assert_refused(gone, address, "--env")
+        address = f"unix://{self.folder}/t.sock"
+        server = self.start("serve", "blobby", "--listen", address)
+        self.wait_for("the other socket", lambda: (self.folder / "t.sock").exists(), process=server)
+        moved = self.run_cli("train", f"grpc+{address}", "--run", "a", "--seconds", 6, timeout=120)
+        self.assertEqual(moved.returncode, 0, moved.out + moved.err)
+        self.assertIn(f"resuming grpc+{address}", moved.out)
+
     def test_goes_on_after_the_death_of_a_worker_and_of_the_learner(self):
         train = self.start("train", "null", "--run", "a", *QUICK)
         self.wait_for("an iteration", lambda: self.iterations("a"), process=train)

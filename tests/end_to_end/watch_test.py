@@ -63,6 +63,9 @@ class WatchTest(CliTest):
         self.assert_refused(self.run_cli("watch", "w", environment={"DISPLAY": ":32767"}),
                             ":32767", "xvfb-run")
         self.assert_refused(self.run_cli("watch", "none"), "runs/none")
+        # What needs no screen to be seen is said without one.
+        self.assert_refused(self.run_cli("watch", "w", "--opponent", "redused",
+                                         environment={"DISPLAY": ""}), "did you mean reduced?")
 
 
 if __name__ == "__main__":

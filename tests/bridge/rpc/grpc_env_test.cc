@@ -80,6 +80,10 @@ TEST(GrpcEnv, SaysHowAServerIsNamed) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
     EXPECT_THAT(std::string(status.message()), HasSubstr("write grpc://HOST:PORT, grpc+unix:///"));
   }
+  EnvOptions options;
+  options.name = "grpc://unix:///tmp/x.sock";
+  EXPECT_THAT(std::string(rpc::MakeGrpcEnv(options).status().message()),
+              HasSubstr("it is grpc+unix:///PATH"));
 }
 
 TEST(GrpcEnv, WorldsEndWithTheEnv) {
