@@ -52,8 +52,9 @@ void Doorbell::Ring() {
   const uint32_t rings = shared_->rings.fetch_add(1, std::memory_order_seq_cst) + 1;
   if (shared_->asleep.load(std::memory_order_seq_cst) == 0) return;
   if (!Reached(rings, shared_->wake_at.load(std::memory_order_relaxed))) return;
-  // Whoever takes the flag wakes: rings past the threshold cost no further system call.
-  if (shared_->asleep.exchange(0, std::memory_order_acq_rel) != 0) FutexWake(&shared_->rings);
+  // The flag is the sleeper's own to clear: who took it here could be late, and take that of the
+  // next sleep, which then nobody would end.
+  FutexWake(&shared_->rings);
 }
 
 bool Doorbell::WaitFor(uint32_t seen, uint32_t count, absl::Duration timeout, uint32_t spin) {
