@@ -131,7 +131,7 @@ std::vector<ConfigField> ConfigFields(Config* config) {
        {"auto", "native", "torch"}},
       {"learner", "wire_dtype", &learner.wire_dtype, "of published weights", 0, 0, {"f32", "bf16"}},
       {"learner", "credits_total", &learner.credits_total,
-       "messages of experience under way; 0: one iteration's and one more", 0, 1e6},
+       "messages of experience under way; 0: one iteration's and a quarter more", 0, 1e6},
       {"learner", "average_steps", &learner.average_steps,
        "timesteps over which the weights are averaged that are evaluated; 0: the last ones are", 0,
        1e12},

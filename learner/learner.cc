@@ -1,8 +1,5 @@
 #include "learner/learner.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -10,19 +7,19 @@
 #include <cstdio>
 #include <deque>
 #include <filesystem>
-#include <future>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "learner/checkpoint_writer.h"
 #include "learner/files.h"
 #include "learner/learner_state.h"
 #include "learner/metrics.h"
 #include "learner/ppo.h"
 #include "learner/publisher.h"
 #include "learner/receiver.h"
+#include "learner/version_file.h"
 #include "learner/weight_average.h"
 #include "rollout/transport.h"
 
@@ -41,6 +38,7 @@ constexpr uint32_t kBehaviourRowsMax = 512;
 // next batch is whole when this one is done, and no timestep waits longer than one version.
 constexpr double kCreditLead = 0.25;
 constexpr uint32_t kCreditsMin = 4;
+constexpr double kCreditSpare = 0.25;  // of an iteration's
 // A network of more parameters keeps libtorch's BLAS busy enough.
 constexpr size_t kNativeParametersMax = 1u << 19;
 // Lines of metrics.jsonl, TensorBoard points and lists of past versions come no faster.
@@ -75,34 +73,6 @@ struct Times {
   Clock::time_point since = Clock::now();
 };
 
-// The last published version, beside the checkpoint, so that a learner that was killed never gives
-// a number to two different sets of weights.
-class VersionFile {
- public:
-  explicit VersionFile(const std::string& run_dir)
-      : path_(absl::StrCat(run_dir, "/learner.version")) {}
-  ~VersionFile() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  uint64_t Read() const {
-    const absl::StatusOr<std::string> text = ReadFile(path_);
-    uint64_t version = 0;
-    return text.ok() && absl::SimpleAtoi(*text, &version) ? version : 0;
-  }
-  absl::Status Write(uint64_t version) {
-    if (descriptor_ < 0) descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    const std::string text = absl::StrFormat("%020d\n", version);
-    if (descriptor_ < 0 || pwrite(descriptor_, text.data(), text.size(), 0) < 0) {
-      return FileError("write", path_, errno);
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  const std::string path_;
-  int descriptor_ = -1;
-};
-
 class PpoLearner final : public Learner {
  public:
   PpoLearner(const Spec& spec, LearnerOptions options, std::unique_ptr<RunLock> lock)
@@ -110,6 +80,7 @@ class PpoLearner final : public Learner {
         options_(std::move(options)),
         lock_(std::move(lock)),
         version_file_(options_.run_dir),
+        checkpoints_(options_.run_dir, options_.checkpoints_keep),
         shape_(MakeNetworkShape(spec, options_.network)),
         league_(LeagueOptionsFor(spec, options_.league)),
         average_(options_.average_steps) {}
@@ -209,18 +180,20 @@ class PpoLearner final : public Learner {
   }
 
   std::string AddressPath() const { return absl::StrCat(options_.run_dir, "/learner.address"); }
-  std::string CheckpointPath() const { return absl::StrCat(options_.run_dir, "/checkpoint.mdl"); }
 
   uint32_t Credits() const {
     const double iteration = std::ceil(static_cast<double>(options_.ppo.batch_steps) /
                                        static_cast<double>(options_.chunk_steps));
-    // Fewer than an iteration's could never fill a batch; more only let experience grow older.
+    // Fewer than an iteration's could never fill a batch. Where none is to spare, a worker that has
+    // used up its own waits for one that has not; much more only lets experience grow older.
     const auto smallest = static_cast<uint32_t>(iteration) + 1;
-    return std::max({kCreditsMin, smallest, options_.credits_total});
+    const auto fitting = static_cast<uint32_t>(std::ceil(iteration * (1 + kCreditSpare)));
+    const uint32_t wanted = options_.credits_total > 0 ? options_.credits_total : fitting;
+    return std::max({kCreditsMin, smallest, wanted});
   }
 
   absl::Status Load() {
-    const absl::StatusOr<Sections> sections = ReadCheckpoint(CheckpointPath());
+    const absl::StatusOr<Sections> sections = ReadCheckpoint(checkpoints_.path());
     if (absl::IsNotFound(sections.status())) {
       weights_.version = version_file_.Read() + 1;
       weights_.parameters = InitialParameters(shape_, options_.seed);
@@ -231,17 +204,17 @@ class PpoLearner final : public Learner {
       return absl::OkStatus();
     }
     if (!sections.ok()) return sections.status();
-    absl::StatusOr<LearnerState> state = DecodeLearnerState(CheckpointPath(), *sections);
+    absl::StatusOr<LearnerState> state = DecodeLearnerState(checkpoints_.path(), *sections);
     if (!state.ok()) return state.status();
     if (state->shape.Hash() != shape_.Hash()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          CheckpointPath(), " was made for another network (section 'network'): ",
+          checkpoints_.path(), " was made for another network (section 'network'): ",
           DescribeNetwork(state->shape), "; this configuration asks for ", DescribeNetwork(shape_),
           "; set [network] back, or choose another run name"));
     }
     if (state->environment_hash != spec_.Hash()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          CheckpointPath(), " was made for another environment (section 'environment'): '",
+          checkpoints_.path(), " was made for another environment (section 'environment'): '",
           state->environment, "' as it was then; this one is '", spec_.environment,
           "' with another spec; choose another run name"));
     }
@@ -409,49 +382,14 @@ class PpoLearner final : public Learner {
   }
 
   void CheckpointWhenDue() {
-    TakeCheckpointResult(/*wait=*/false);
-    if (writing_.valid()) return;
+    TellOfCheckpoint(checkpoints_.Poll());
+    if (checkpoints_.busy()) return;
     if (SecondsSince(last_checkpoint_) < options_.checkpoint_seconds) return;
     last_checkpoint_ = Clock::now();
-    writing_ = std::async(std::launch::async, [this, state = State()] { return Write(state); });
+    checkpoints_.Begin(State());
   }
 
-  absl::Status Write(const LearnerState& state) const {
-    absl::Status status = WriteCheckpoint(CheckpointPath(), EncodeLearnerState(state));
-    if (!status.ok() || options_.checkpoints_keep == 0) return status;
-    return KeepCopy(state.weights.version);
-  }
-
-  // A numbered name for the file just written (a hard link), and none for the oldest beyond
-  // checkpoints_keep.
-  absl::Status KeepCopy(uint64_t version) const {
-    namespace fs = std::filesystem;
-    const std::string copy = absl::StrCat(options_.run_dir, "/checkpoint-", version, ".mdl");
-    std::error_code error;
-    fs::remove(copy, error);
-    fs::create_hard_link(CheckpointPath(), copy, error);
-    if (error) return FileError("link", copy, error.value());
-    std::vector<std::pair<uint64_t, fs::path>> copies;
-    for (const fs::directory_entry& entry : fs::directory_iterator(options_.run_dir, error)) {
-      const std::string name = entry.path().filename().string();
-      uint64_t number = 0;
-      constexpr size_t kPrefix = 11, kSuffix = 4;  // "checkpoint-", ".mdl"
-      if (name.starts_with("checkpoint-") && name.ends_with(".mdl") &&
-          absl::SimpleAtoi(name.substr(kPrefix, name.size() - kPrefix - kSuffix), &number)) {
-        copies.emplace_back(number, entry.path());
-      }
-    }
-    std::sort(copies.begin(), copies.end());
-    for (size_t i = 0; i + options_.checkpoints_keep < copies.size(); ++i) {
-      fs::remove(copies[i].second, error);
-    }
-    return absl::OkStatus();
-  }
-
-  void TakeCheckpointResult(bool wait) {
-    if (!writing_.valid()) return;
-    if (!wait && writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-    const absl::Status status = writing_.get();
+  void TellOfCheckpoint(const absl::Status& status) {
     if (status.ok()) return;
     Warn(absl::StrCat("the checkpoint could not be written, training goes on with the old one: ",
                       std::string(status.message())));
@@ -459,13 +397,13 @@ class PpoLearner final : public Learner {
 
   absl::Status Finish(absl::Status status, const std::string& reason) {
     receiver_->Stop();
-    TakeCheckpointResult(/*wait=*/true);
+    TellOfCheckpoint(checkpoints_.Wait());
     std::error_code ignored;
     std::filesystem::remove(AddressPath(), ignored);
     if (status.ok()) {
       // After an error the engine's state is not to be trusted: the last checkpoint stands.
       receiver_->Ended();
-      status = Write(State());
+      status = checkpoints_.Write(State());
     }
     Note(log_->Stop(Metrics(), reason));
     return status;
@@ -596,6 +534,7 @@ class PpoLearner final : public Learner {
   const LearnerOptions options_;
   const std::unique_ptr<RunLock> lock_;
   VersionFile version_file_;
+  CheckpointWriter checkpoints_;
   const NetworkShape shape_;
   League league_;
   std::unique_ptr<PpoEngine> engine_;
@@ -621,7 +560,6 @@ class PpoLearner final : public Learner {
 
   Clock::time_point started_ = Clock::now();
   Clock::time_point last_checkpoint_ = Clock::now();
-  std::future<absl::Status> writing_;
 
   // Of the present line.
   Times times_;

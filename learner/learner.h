@@ -93,7 +93,7 @@ struct LearnerOptions {
   // "native": an MLP on a CPU without libtorch; "torch": any network; "auto": native where it can
   // and is the faster one (small networks).
   std::string engine = "auto";
-  uint32_t credits_total = 0;  // chunks in flight; 0: one iteration's and one more
+  uint32_t credits_total = 0;  // chunks in flight; 0: one iteration's and a quarter more
   uint32_t chunk_steps = 256;  // what workers ship, for the credit arithmetic
   uint64_t seed = 1;
   NetworkConfig network;

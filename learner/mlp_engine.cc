@@ -299,15 +299,19 @@ class MlpEngine final : public PpoEngine {
       }
       float sum = 0;
       for (size_t j = offset; j < offset + choices; ++j) {
-        if (mask == nullptr || mask[j]) sum += std::exp(logits[j] - highest);
+        const bool allowed = mask == nullptr || mask[j];
+        const float weight = allowed ? std::exp(logits[j] - highest) : 0.0f;
+        sum += weight;
+        if (p != nullptr) p[j] = weight;
       }
       const float log_sum = highest + std::log(sum);
+      const float scale = 1 / sum;
       for (size_t j = offset; j < offset + choices; ++j) {
         const bool allowed = mask == nullptr || mask[j];
         log_p[j] = allowed ? logits[j] - log_sum : -INFINITY;
-        if (p == nullptr) continue;
-        p[j] = allowed ? std::exp(log_p[j]) : 0.0f;
-        if (allowed) *entropy -= p[j] * log_p[j];
+        if (p == nullptr || !allowed) continue;
+        p[j] *= scale;
+        *entropy -= p[j] * log_p[j];
       }
       joint += log_p[offset + actions[h]];
       offset += choices;
