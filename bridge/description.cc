@@ -3,26 +3,23 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <initializer_list>
-#include <optional>
 #include <sstream>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "bridge/channel.h"
-#include "bridge/toml_document.h"
+#include "bridge/description_reader.h"
+#include "bridge/description_settings.h"
 
 namespace midlane {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kFileBytesMax = 1 << 20;
 constexpr int64_t kStartTimeoutSecondsMax = 3600;
 constexpr uint64_t kClockStartNs = 1000000000;  // a game that begins at 0 may divide by it
 constexpr uint64_t kClockStartsMs = 1000000;    // how many starts a seed chooses from
@@ -41,145 +38,6 @@ constexpr const char* kClockHooks[] = {
     "SDL_GetTicks64", "SDL_WaitEventTimeout",
 };
 
-std::string Trimmed(double value) {
-  const auto whole = static_cast<int64_t>(value);
-  return static_cast<double>(whole) == value ? absl::StrCat(whole) : absl::StrCat(value);
-}
-
-// One description being read: remembers the first error, so that reading code stays straight.
-class Reader {
- public:
-  Reader(std::string file, std::string folder)
-      : file_(std::move(file)), folder_(std::move(folder)) {}
-
-  const absl::Status& status() const { return status_; }
-  bool ok() const { return status_.ok(); }
-  const std::string& folder() const { return folder_; }
-
-  void Fail(const toml::node* node, absl::string_view sentence) {
-    if (!status_.ok()) return;
-    const unsigned line = node == nullptr ? 1 : std::max(1u, node->source().begin.line);
-    status_ = absl::InvalidArgumentError(absl::StrCat(file_, ":", line, ": ", sentence));
-  }
-
-  void FailMissing(absl::string_view sentence) {
-    if (status_.ok()) status_ = absl::NotFoundError(absl::StrCat(file_, ": ", sentence));
-  }
-
-  // Refuses keys of `table` that are not among `known`.
-  void OnlyKeys(const toml::table& table, absl::string_view name,
-                std::initializer_list<const char*> known) {
-    for (const auto& [key, node] : table) {
-      const std::string text(key.str());
-      if (std::find(known.begin(), known.end(), text) != known.end()) continue;
-      Fail(&node, absl::StrCat("unknown key '", text, "' in ", name, ": known are ",
-                               absl::StrJoin(known, ", ")));
-      return;
-    }
-  }
-
-  const toml::table* Table(const toml::table& parent, const char* key, bool required) {
-    const toml::node* node = parent.get(key);
-    if (node == nullptr) {
-      if (required) Fail(&parent, absl::StrCat("there is no table [", key, "]: add it"));
-      return nullptr;
-    }
-    if (!node->is_table()) {
-      Fail(node, absl::StrCat("'", key, "' must be a table: write [", key, "]"));
-      return nullptr;
-    }
-    return node->as_table();
-  }
-
-  std::string String(const toml::table& table, const char* key, bool required) {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) {
-      if (required) {
-        Fail(&table, absl::StrCat("'", key, "' is missing: add ", key, " = \"...\" here"));
-      }
-      return "";
-    }
-    return StringOf(node, key);
-  }
-
-  std::string StringOf(const toml::node* node, absl::string_view key) {
-    const auto value = node->value_exact<std::string>();
-    if (!value) {
-      Fail(node, absl::StrCat("'", key, "' must be a string: write it in quotes"));
-      return "";
-    }
-    const bool one_line = std::none_of(value->begin(), value->end(), [](unsigned char c) {
-      return c == '\n' || c == '\r' || c == '\0';
-    });
-    if (!one_line) Fail(node, absl::StrCat("'", key, "' must be one line"));
-    return *value;
-  }
-
-  std::vector<std::string> Strings(const toml::table& table, const char* key) {
-    std::vector<std::string> result;
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return result;
-    if (!node->is_array()) {
-      Fail(node, absl::StrCat("'", key, "' must be a list: write [\"...\", ...]"));
-      return result;
-    }
-    for (const toml::node& item : *node->as_array()) {
-      result.push_back(StringOf(&item, key));
-    }
-    return result;
-  }
-
-  int64_t Integer(const toml::table& table, const char* key, int64_t fallback, int64_t least,
-                  int64_t most) {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return fallback;
-    const auto value = node->value_exact<int64_t>();
-    if (value && *value >= least && *value <= most) return *value;
-    Fail(node, absl::StrCat("'", key, "' must be a whole number from ", least, " to ", most));
-    return fallback;
-  }
-
-  std::map<std::string, std::string> Variables(const toml::table& table, absl::string_view name) {
-    std::map<std::string, std::string> result;
-    for (const auto& [key, node] : table) {
-      const std::string variable(key.str());
-      if (variable.empty() || variable.find('=') != std::string::npos) {
-        Fail(&node, absl::StrCat("'", variable, "' in ", name,
-                                 " is no name for an environment variable: take out '='"));
-      }
-      if (absl::StartsWith(variable, "MIDLANE_") || variable == "LD_PRELOAD") {
-        Fail(&node,
-             absl::StrCat("'", variable, "' in ", name, " is set by Midlane itself: take it out"));
-      }
-      result[variable] = StringOf(&node, variable);
-    }
-    return result;
-  }
-
-  // A file of the description's folder.
-  std::string ReadFile(const toml::node* node, const std::string& name) {
-    std::ifstream in(fs::path(folder_) / name, std::ios::binary);
-    std::string text;
-    if (in) {
-      text.resize(kFileBytesMax + 1);
-      in.read(text.data(), static_cast<std::streamsize>(text.size()));
-      text.resize(static_cast<size_t>(in.gcount()));
-    }
-    if (!in.is_open() || in.bad()) {
-      Fail(node, absl::StrCat("there is no readable file '", name, "' in ", folder_,
-                              ": create it or correct the name"));
-    } else if (text.size() > kFileBytesMax) {
-      Fail(node, absl::StrCat("'", name, "' is larger than ", kFileBytesMax, " bytes: shorten it"));
-    }
-    return text;
-  }
-
- private:
-  std::string file_;
-  std::string folder_;
-  absl::Status status_;
-};
-
 bool InsideFolder(const std::string& path) {
   const fs::path given(path);
   if (path.empty() || given.is_absolute()) return false;
@@ -187,7 +45,7 @@ bool InsideFolder(const std::string& path) {
                       [](const fs::path& part) { return part == ".."; });
 }
 
-void ReadGame(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadGame(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* game = reader->Table(root, "game", /*required=*/true);
   if (game == nullptr) return;
   reader->OnlyKeys(
@@ -224,7 +82,7 @@ void ReadGame(Reader* reader, const toml::table& root, GameDescription* out) {
       reader->Integer(*game, "start_timeout_seconds", 20, 1, kStartTimeoutSecondsMax));
 }
 
-void ReadFiles(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadFiles(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::node* node = root.get("file");
   if (node == nullptr) return;
   if (!node->is_array()) {
@@ -253,7 +111,7 @@ void ReadFiles(Reader* reader, const toml::table& root, GameDescription* out) {
   }
 }
 
-void CheckCalls(Reader* reader, const toml::table& table, const char* key,
+void CheckCalls(DescriptionReader* reader, const toml::table& table, const char* key,
                 const std::vector<std::string>& names, size_t count_max, size_t bytes_max) {
   if (names.size() > count_max) {
     reader->Fail(table.get(key), absl::StrCat("'", key, "' lists ", names.size(),
@@ -267,7 +125,7 @@ void CheckCalls(Reader* reader, const toml::table& table, const char* key,
   }
 }
 
-void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadClock(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* clock = reader->Table(root, "clock", /*required=*/false);
   if (clock == nullptr) return;
   reader->OnlyKeys(*clock, "[clock]", {"mode", "hooks", "step_us", "free_speed", "limit_hours"});
@@ -291,7 +149,7 @@ void ReadClock(Reader* reader, const toml::table& root, GameDescription* out) {
   }
 }
 
-void ReadRender(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadRender(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* render = reader->Table(root, "render", /*required=*/false);
   if (render == nullptr) return;
   reader->OnlyKeys(*render, "[render]",
@@ -314,7 +172,7 @@ void ReadRender(Reader* reader, const toml::table& root, GameDescription* out) {
   }
 }
 
-void ReadInput(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadInput(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* input = reader->Table(root, "input", /*required=*/false);
   if (input == nullptr) return;
   out->input_library = reader->String(*input, "library", false);
@@ -349,129 +207,7 @@ void ReadInput(Reader* reader, const toml::table& root, GameDescription* out) {
   }
 }
 
-// A default, bound or choice as text, with the kind of setting that it suggests.
-std::string ScalarText(Reader* reader, const toml::node& node, const char* key, SettingKind* kind) {
-  if (const auto text = node.value_exact<std::string>()) {
-    *kind = SettingKind::kText;
-    return reader->StringOf(&node, key);
-  }
-  if (const auto whole = node.value_exact<int64_t>()) {
-    *kind = SettingKind::kInteger;
-    return absl::StrCat(*whole);
-  }
-  if (const auto number = node.value_exact<double>()) {
-    *kind = SettingKind::kNumber;
-    return Trimmed(*number);
-  }
-  if (const auto flag = node.value_exact<bool>()) {
-    *kind = SettingKind::kFlag;
-    return *flag ? "true" : "false";
-  }
-  reader->Fail(&node, absl::StrCat("'", key, "' must be a string, a number, true or false"));
-  return "";
-}
-
-std::optional<double> ReadBound(Reader* reader, const toml::table& table, const char* key,
-                                bool* whole) {
-  const toml::node* node = table.get(key);
-  if (node == nullptr) return std::nullopt;
-  if (!node->is_integer()) *whole = false;
-  if (const auto value = node->value<double>(); value && node->is_number()) return *value;
-  reader->Fail(node, absl::StrCat("'", key, "' must be a number"));
-  return std::nullopt;
-}
-
-void ReadSetting(Reader* reader, const std::string& name, const toml::node& node,
-                 GameDescription* out) {
-  const toml::table* table = node.as_table();
-  if (table == nullptr) {
-    reader->Fail(&node, absl::StrCat("setting '", name, "' must be a table: write ", name,
-                                     " = { default = ..., description = \"...\" }"));
-    return;
-  }
-  reader->OnlyKeys(*table, absl::StrCat("setting '", name, "'"),
-                   {"default", "description", "choices", "minimum", "maximum"});
-  SettingSpec setting;
-  setting.name = name;
-  if (absl::Status status = CheckSettingName(name); !status.ok()) {
-    reader->Fail(&node, status.message());
-  }
-  setting.description = reader->String(*table, "description", true);
-  const toml::node* fallback = table->get("default");
-  if (fallback == nullptr) {
-    reader->Fail(table, absl::StrCat("setting '", name, "' has no default: add default = ..."));
-    return;
-  }
-  setting.default_value = ScalarText(reader, *fallback, "default", &setting.kind);
-
-  bool whole = true;
-  setting.minimum = ReadBound(reader, *table, "minimum", &whole);
-  setting.maximum = ReadBound(reader, *table, "maximum", &whole);
-  if (setting.minimum || setting.maximum) {
-    if (setting.kind == SettingKind::kFlag) reader->Fail(table, "true and false have no bounds");
-    if (setting.minimum && setting.maximum && *setting.minimum > *setting.maximum) {
-      reader->Fail(table->get("minimum"), "'minimum' is larger than 'maximum'");
-    }
-    if (setting.kind == SettingKind::kText) {
-      setting.kind = whole ? SettingKind::kInteger : SettingKind::kNumber;
-    } else if (!whole) {
-      setting.kind = SettingKind::kNumber;
-    }
-  }
-  if (const toml::node* choices = table->get("choices")) {
-    if (setting.minimum || setting.maximum) {
-      reader->Fail(choices, absl::StrCat("setting '", name,
-                                         "' has choices and bounds: keep one of the two"));
-    }
-    if (!choices->is_array() || choices->as_array()->empty()) {
-      reader->Fail(choices, "'choices' must be a list of at least one value");
-      return;
-    }
-    SettingKind ignored;
-    for (const toml::node& choice : *choices->as_array()) {
-      setting.choices.push_back(ScalarText(reader, choice, "choices", &ignored));
-    }
-    setting.kind = SettingKind::kText;
-  }
-  if (!reader->ok()) return;
-  if (absl::Status status = CheckSettingValue(setting, setting.default_value); !status.ok()) {
-    reader->Fail(fallback, absl::StrCat("the default does not suit: ", status.message()));
-  }
-  out->settings.push_back(std::move(setting));
-}
-
-void AddBuiltIn(SettingSpec setting, GameDescription* out) {
-  const bool described = std::any_of(out->settings.begin(), out->settings.end(),
-                                     [&](const SettingSpec& s) { return s.name == setting.name; });
-  if (!described) out->settings.push_back(std::move(setting));
-}
-
-void AddBuiltInSettings(GameDescription* out) {
-  AddBuiltIn({"frame_skip",
-              SettingKind::kInteger,
-              "",
-              "frames a timestep; empty: the adapter's",
-              {},
-              1,
-              1000000},
-             out);
-  AddBuiltIn(
-      {"seed", SettingKind::kInteger, "", "of the next match; empty: drawn by the world", {}, 0},
-      out);
-  std::sort(out->settings.begin(), out->settings.end(),
-            [](const SettingSpec& a, const SettingSpec& b) { return a.name < b.name; });
-}
-
-void ReadSettings(Reader* reader, const toml::table& root, GameDescription* out) {
-  if (const toml::table* settings = reader->Table(root, "settings", /*required=*/false)) {
-    for (const auto& [key, node] : *settings) {
-      ReadSetting(reader, std::string(key.str()), node, out);
-    }
-  }
-  AddBuiltInSettings(out);
-}
-
-void ReadOpponents(Reader* reader, const toml::table& root, GameDescription* out) {
+void ReadOpponents(DescriptionReader* reader, const toml::table& root, GameDescription* out) {
   const toml::table* opponents = reader->Table(root, "opponents", /*required=*/false);
   if (opponents == nullptr) return;
   reader->OnlyKeys(*opponents, "[opponents]", {"bots", "default_strength"});
@@ -482,7 +218,8 @@ void ReadOpponents(Reader* reader, const toml::table& root, GameDescription* out
 }
 
 // Every template must expand: better now than in the middle of a night.
-void CheckTemplates(Reader* reader, const toml::table& root, const GameDescription& description) {
+void CheckTemplates(DescriptionReader* reader, const toml::table& root,
+                    const GameDescription& description) {
   Substitutions values;
   for (const SettingSpec& setting : description.settings) {
     values[setting.name] = setting.default_value;
@@ -525,7 +262,7 @@ absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const s
   if (!parsed.ok()) return parsed.status();
   const toml::table& root = *parsed;
   std::error_code error;
-  Reader reader(file, fs::absolute(folder, error).lexically_normal().string());
+  DescriptionReader reader(file, fs::absolute(folder, error).lexically_normal().string());
   GameDescription out;
   out.folder = reader.folder();
   reader.OnlyKeys(
@@ -539,7 +276,7 @@ absl::StatusOr<GameDescription> ParseDescription(absl::string_view text, const s
   ReadClock(&reader, root, &out);
   ReadRender(&reader, root, &out);
   ReadInput(&reader, root, &out);
-  ReadSettings(&reader, root, &out);
+  out.settings = ReadSettings(&reader, root);
   ReadOpponents(&reader, root, &out);
   if (reader.ok()) CheckTemplates(&reader, root, out);
   if (reader.ok() && ShimText(out, {}).size() > MIDLANE_TEXT_BYTES_MAX) {
@@ -597,7 +334,7 @@ absl::StatusOr<GameDescription> DescribeCommand(const CommandGame& game) {
     if (absl::Status status = CheckSettingValue(setting, value); !status.ok()) return status;
     out.settings.push_back(std::move(setting));
   }
-  AddBuiltInSettings(&out);
+  AddBuiltInSettings(&out.settings);
   return out;
 }
 
@@ -647,7 +384,7 @@ std::string ShimText(const GameDescription& description, const ShimOptions& opti
   // Games seed their random numbers from the clock, so each seed begins at another time.
   line("clock_start_ns", kClockStartNs + Mix(options.seed) % kClockStartsMs * 1000000);
   line("clock_step_us", description.clock_step_us);
-  line("clock_speed", Trimmed(options.speed > 0 ? options.speed : description.clock_free_speed));
+  line("clock_speed", NumberText(options.speed > 0 ? options.speed : description.clock_free_speed));
   line("seed", options.seed);
   for (const std::string& call : description.render_skip) line("skip", call);
   for (const std::string& name : description.render_skip_functions) line("skip_function", name);

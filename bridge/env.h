@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,8 @@ struct EnvironmentInfo {
     std::string description;
     std::string default_value;
     std::vector<std::string> choices;  // empty: anything within the description's bounds
+    bool number = false;               // whole or not
+    std::optional<double> minimum = std::nullopt, maximum = std::nullopt;  // inclusive
   };
   std::string name;
   bool at_once = false;  // its worlds live in the caller's process and answer within the call

@@ -12,11 +12,14 @@ namespace midlane {
 namespace {
 
 constexpr size_t kValueBytesMax = 4096;
+constexpr double kWholeBelow = 9e15;  // a double has every whole number below
 
 std::string RangeText(const SettingSpec& spec) {
-  if (spec.minimum && spec.maximum) return absl::StrCat(*spec.minimum, " to ", *spec.maximum);
-  if (spec.minimum) return absl::StrCat("at least ", *spec.minimum);
-  if (spec.maximum) return absl::StrCat("at most ", *spec.maximum);
+  if (spec.minimum && spec.maximum) {
+    return absl::StrCat(NumberText(*spec.minimum), " to ", NumberText(*spec.maximum));
+  }
+  if (spec.minimum) return absl::StrCat("at least ", NumberText(*spec.minimum));
+  if (spec.maximum) return absl::StrCat("at most ", NumberText(*spec.maximum));
   return "any";
 }
 
@@ -30,6 +33,11 @@ absl::Status Refuse(const SettingSpec& spec, absl::string_view value, absl::stri
 }
 
 }  // namespace
+
+std::string NumberText(double value) {
+  const bool whole = std::abs(value) < kWholeBelow && value == std::trunc(value);
+  return whole ? absl::StrCat(static_cast<int64_t>(value)) : absl::StrCat(value);
+}
 
 absl::Status CheckSettingName(absl::string_view name) {
   const bool fits = !name.empty() && name.size() < MIDLANE_NAME_BYTES &&
@@ -106,7 +114,9 @@ absl::StatusOr<Settings> ResolveSettings(const std::vector<SettingSpec>& specs,
 }
 
 EnvironmentInfo::Setting DescribeSetting(const SettingSpec& spec) {
-  return {spec.name, spec.description, spec.default_value, spec.choices};
+  const bool number = spec.kind == SettingKind::kInteger || spec.kind == SettingKind::kNumber;
+  return {spec.name, spec.description, spec.default_value, spec.choices,
+          number,    spec.minimum,     spec.maximum};
 }
 
 uint64_t IntegerSetting(const Settings& settings, const std::string& name) {

@@ -38,6 +38,9 @@ absl::Status CheckSettingValue(const SettingSpec& spec, absl::string_view value)
 absl::StatusOr<Settings> ResolveSettings(const std::vector<SettingSpec>& specs,
                                          const Settings& given);
 
+// A number as settings are written: whole ones without a point or an exponent.
+std::string NumberText(double value);
+
 EnvironmentInfo::Setting DescribeSetting(const SettingSpec& spec);
 
 // An integer setting out of a resolved map. REQUIRES: checked, kInteger, not negative.

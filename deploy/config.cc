@@ -9,11 +9,13 @@
 #include <sstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "bridge/make_env.h"
+#include "bridge/setting.h"
 #include "bridge/toml_document.h"
 #include "deploy/config_fields.h"
 #include "deploy/files.h"
@@ -436,12 +438,34 @@ absl::Status ValidateConfig(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckStrength(const EnvironmentInfo& environment, const std::string& strength) {
+  for (const EnvironmentInfo::Setting& setting : environment.settings) {
+    if (!absl::EndsWith(setting.name, "_strength") || !setting.number || strength.empty()) continue;
+    double value = 0;
+    const bool number = absl::SimpleAtod(strength, &value);
+    if (number && value >= setting.minimum.value_or(value) &&
+        value <= setting.maximum.value_or(value)) {
+      continue;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", strength, "' is no strength of a bot: give a number",
+                     setting.minimum ? absl::StrCat(" from ", NumberText(*setting.minimum)) : "",
+                     setting.maximum ? absl::StrCat(" to ", NumberText(*setting.maximum)) : ""));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckScriptedBots(const Config& config) {
   const std::string& environment = config.run.environment;
   const auto info = DescribeEnvironment(environment);
   if (!info.ok()) return info.status();
   for (const ScriptedOpponent& opponent : config.learner.league.scripted) {
-    if (std::find(info->bots.begin(), info->bots.end(), opponent.bot) != info->bots.end()) continue;
+    if (std::find(info->bots.begin(), info->bots.end(), opponent.bot) != info->bots.end()) {
+      const absl::Status status = CheckStrength(*info, opponent.strength);
+      if (status.ok()) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("league.scripted: ", status.message(), ", like ", opponent.bot, ":0"));
+    }
     return absl::InvalidArgumentError(absl::StrCat(
         "league.scripted names '", opponent.bot, "', environment '", environment, "' ",
         info->bots.empty()

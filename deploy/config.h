@@ -56,9 +56,12 @@ absl::Status SetConfigValue(absl::string_view assignment, Config* config);
 // Limits that concern several keys at once.
 absl::Status ValidateConfig(const Config& config);
 
-// InvalidArgument where league.scripted names a bot that the environment's description does not; OK
-// where the environment is behind a server, which alone knows.
+// InvalidArgument where league.scripted names a bot that the environment's description does not, or
+// a strength that is none; OK where the environment is behind a server, which alone knows.
 absl::Status CheckScriptedBots(const Config& config);
+
+// InvalidArgument where `strength` is none that the bots of `environment` can have.
+absl::Status CheckStrength(const EnvironmentInfo& environment, const std::string& strength);
 
 // The whole of `config` as commented TOML.
 std::string FormatConfig(const Config& config);

@@ -120,7 +120,8 @@ absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::st
                                           const CommandContext& context) {
   if (absl::StrContains(name, '/')) return LoadAgent(name, backend, context);
   const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits(':', 1));
-  const std::vector<std::string> bots = BotsOf(environment);
+  const auto info = DescribeEnvironment(environment);
+  const std::vector<std::string> bots = info.ok() ? info->bots : std::vector<std::string>();
   if (!bots.empty() && std::find(bots.begin(), bots.end(), parts.first) == bots.end()) {
     const std::string run = RunFolder(name);
     return absl::NotFoundError(
@@ -128,6 +129,13 @@ absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::st
                      FileExists(run.substr(0, run.find('@')))
                          ? absl::StrCat("; for the run of that name say --opponent ", run)
                          : NearestHint(parts.first, bots)));
+  }
+  if (info.ok()) {
+    const absl::Status status = CheckStrength(*info, parts.second);
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--opponent ", name, ": ", status.message(), ", like ", parts.first, ":0"));
+    }
   }
   Contestant bot;
   bot.player.name = name;

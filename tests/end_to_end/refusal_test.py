@@ -49,6 +49,8 @@ class CommandLineTest(CliTest):
     def test_unknown_bots(self):
         self.assert_refused(self.run_cli("train", "blobby", "--set", 'league.scripted=["nobody:0"]'),
                             "league.scripted", "nobody", "reduced")
+        self.assert_refused(self.run_cli("train", "blobby", "--set", 'league.scripted=["reduced:x"]'),
+                            "league.scripted", "'x'", "like reduced:0")
         self.assert_refused(self.run_cli("train", "minetest", "--set", 'league.scripted=["reduced"]'),
                             "league.scripted", "reduced", "no scripted bots")
         self.assertFalse((self.folder / "runs").exists(), "a refused command wrote something")
