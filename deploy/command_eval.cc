@@ -174,7 +174,7 @@ absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t 
   return EvaluateOnCores(std::move(threads), AvailableCpus());
 }
 
-// Into the file that --json names, if any. An empty `text` only tries whether it can be written.
+// Into the file that --json names, if any.
 absl::Status WriteJson(const EvalArguments& arguments, const std::string& text) {
   if (arguments.json.empty()) return absl::OkStatus();
   if (arguments.json != "-") return WriteFileAtomically(arguments.json, text);
@@ -204,7 +204,7 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
     if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), text_out);
-  return WriteJson(arguments, CrossJson(spec, names, rates, rows));
+  return WriteJson(arguments, CrossJson(spec, contestants, base, rates, rows));
 }
 
 absl::Status Eval(EvalArguments arguments, CommandContext* context) {
@@ -233,8 +233,10 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
-  // Before hours of matches, not after them.
-  if (auto status = WriteJson(arguments, ""); !status.ok()) return status;
+  if (!FileExists(arguments.json)) {
+    // Whether it can be written is said before hours of matches, not after them.
+    if (auto status = WriteJson(arguments, ""); !status.ok()) return status;
+  }
   FILE* const text_out = arguments.json == "-" ? stderr : stdout;
   std::vector<Team> teams;
   for (size_t core = 0; core < AvailableCpus().size(); ++core) {
@@ -261,7 +263,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
   fputs(EvaluationTable(*spec, *result).c_str(), text_out);
-  if (auto status = WriteJson(arguments, EvaluationJson(*spec, subject->player.name, *result));
+  if (auto status = WriteJson(arguments, EvaluationJson(*spec, *subject, options, *result));
       !status.ok()) {
     return status;
   }

@@ -117,7 +117,10 @@ void AddLearnCommand(CLI::App* app, CommandContext* context) {
   CLI::App* command = app->add_subcommand(
       "learn",
       "Run one learner for a run folder that holds config.toml; goes on from its checkpoint.\n"
-      "`midlane train` starts a learner by itself; this is for runs whose workers are elsewhere.");
+      "`midlane train` starts a learner by itself; this is for runs whose workers are elsewhere.\n"
+      "Whoever reaches its port can send it experience, unencrypted and without a password: let "
+      "it\n"
+      "listen inside a network that you trust.");
   command->footer(
       "Example, on two machines:\n"
       "  mkdir -p runs/far && midlane train blobby --print-config > runs/far/config.toml\n"

@@ -82,10 +82,24 @@ Json SummaryJson(const SideSummary& summary) {
           {"game_seconds", summary.game_seconds}};
 }
 
-Json EvaluationObject(const Spec& spec, const std::string& subject,
+Json ConditionsJson(const EvaluationOptions& options) {
+  return {{"seed", options.seed},
+          {"matches", options.matches},
+          {"frames_max", options.frames_max},
+          {"frame_skip", options.frame_skip},
+          {"likeliest_action", options.greedy},
+          {"settings", options.settings}};
+}
+
+Json EvaluationObject(const Spec& spec, const Contestant& subject, const EvaluationOptions& options,
                       const EvaluationResult& result) {
-  Json json = {{"subject", subject},
+  Json json = {{"subject", subject.player.name},
+               {"version", subject.version},
+               {"mean_weights", subject.averaged},
+               {"timesteps", subject.timesteps},
+               {"training_seconds", subject.seconds},
                {"environment", spec.environment},
+               {"conditions", ConditionsJson(options)},
                {"decision_us_p50", result.decision_us_p50},
                {"decision_us_p99", result.decision_us_p99},
                {"metrics", spec.metrics},
@@ -179,21 +193,26 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
   return out;
 }
 
-std::string EvaluationJson(const Spec& spec, const std::string& subject,
-                           const EvaluationResult& result) {
-  return EvaluationObject(spec, subject, result).dump(1) + "\n";
+std::string EvaluationJson(const Spec& spec, const Contestant& subject,
+                           const EvaluationOptions& options, const EvaluationResult& result) {
+  return EvaluationObject(spec, subject, options, result).dump(1) + "\n";
 }
 
-std::string CrossJson(const Spec& spec, const std::vector<std::string>& names,
+std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestants,
+                      const EvaluationOptions& options,
                       const std::vector<std::vector<double>>& win_rates,
                       const std::vector<EvaluationResult>& rows) {
-  Json json = {{"contestants", names}, {"win_rates", Json::array()}, {"rows", Json::array()}};
+  Json json = {
+      {"contestants", Json::array()}, {"win_rates", Json::array()}, {"rows", Json::array()}};
+  for (const Contestant& contestant : contestants) {
+    json["contestants"].push_back(contestant.player.name);
+  }
   for (const std::vector<double>& rates : win_rates) {
     Json& row = json["win_rates"].emplace_back(Json::array());
     for (const double rate : rates) row.push_back(rate < 0 ? Json() : Json(rate));
   }
   for (size_t row = 0; row < rows.size(); ++row) {
-    json["rows"].push_back(EvaluationObject(spec, names[row], rows[row]));
+    json["rows"].push_back(EvaluationObject(spec, contestants[row], options, rows[row]));
   }
   return json.dump(1) + "\n";
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bridge/spec.h"
+#include "deploy/contestant.h"
 #include "rollout/evaluate.h"
 
 namespace midlane {
@@ -26,13 +27,15 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side);
 // means of its other metrics; then latency and crashes.
 std::string EvaluationTable(const Spec& spec, const EvaluationResult& result);
 
-// Everything, down to each match's seed, outcome and hash.
-std::string EvaluationJson(const Spec& spec, const std::string& subject,
-                           const EvaluationResult& result);
+// Everything, down to each match's seed, outcome and hash, with what it takes to play the same
+// again: which weights of `subject`, and the conditions that `options` set for every match.
+std::string EvaluationJson(const Spec& spec, const Contestant& subject,
+                           const EvaluationOptions& options, const EvaluationResult& result);
 
-// The same of everyone against everyone: `rows[i]` has names[i] against those behind it, so `rows`
-// is one shorter than `names`; `win_rates` as CrossTable takes them, null where not played.
-std::string CrossJson(const Spec& spec, const std::vector<std::string>& names,
+// The same of everyone against everyone: `rows[i]` has contestants[i] against those behind it, so
+// `rows` is one shorter; `win_rates` as CrossTable takes them, null where not played.
+std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestants,
+                      const EvaluationOptions& options,
                       const std::vector<std::vector<double>>& win_rates,
                       const std::vector<EvaluationResult>& rows);
 

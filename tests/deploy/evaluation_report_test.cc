@@ -37,6 +37,13 @@ EvaluationResult Result() {
   return result;
 }
 
+Contestant Named(const std::string& name) {
+  Contestant contestant;
+  contestant.player.name = name;
+  contestant.version = 41;
+  return contestant;
+}
+
 TEST(EvaluationReport, CutMatchesAreNeverWon) {
   const Spec spec = TwoSides();
   const SideSummary left = Summarise(spec, Result().opponents[0], 0);
@@ -79,12 +86,26 @@ TEST(EvaluationReport, ASideWithoutMatchesHasNoRates) {
 TEST(EvaluationReport, JsonReplaysCompareByHash) {
   const Spec spec = TwoSides();
   EvaluationResult result = Result();
-  const std::string json = EvaluationJson(spec, "runs/x", result);
+  const std::string json = EvaluationJson(spec, Named("runs/x"), EvaluationOptions(), result);
   EXPECT_EQ(CompareHashes(result, json), "");
   result.opponents[0].matches[1].hash = 1;
   EXPECT_THAT(CompareHashes(result, json), HasSubstr("seed 12 differs"));
   EXPECT_THAT(CompareHashes(Result(), "garbage"), HasSubstr("no result"));
   EXPECT_THAT(CompareHashes(EvaluationResult(), json), HasSubstr("none"));
+}
+
+TEST(EvaluationReport, JsonSaysWhatWasPlayedAndHow) {
+  EvaluationOptions options;
+  options.seed = 5000;
+  options.frame_skip = 4;
+  options.greedy = true;
+  options.settings = {{"points_to_win", "15"}};
+  const std::string json = EvaluationJson(TwoSides(), Named("runs/x"), options, Result());
+  for (const char* const part :
+       {R"("subject": "runs/x")", R"("version": 41)", R"("seed": 5000)", R"("frame_skip": 4)",
+        R"("likeliest_action": true)", R"("points_to_win": "15")"}) {
+    EXPECT_THAT(json, HasSubstr(part));
+  }
 }
 
 TEST(EvaluationReport, CrossTableIsSquare) {
@@ -95,8 +116,8 @@ TEST(EvaluationReport, CrossTableIsSquare) {
 }
 
 TEST(EvaluationReport, CrossJsonHasTheRatesAndEachPairsMatches) {
-  const std::string json =
-      CrossJson(TwoSides(), {"a", "reduced"}, {{-1, 0.5}, {0.25, -1}}, {Result()});
+  const std::string json = CrossJson(TwoSides(), {Named("a"), Named("reduced")},
+                                     EvaluationOptions(), {{-1, 0.5}, {0.25, -1}}, {Result()});
   for (const char* const part : {R"("contestants": [)", R"("subject": "a")", R"("name": "reduced")",
                                  R"("seed": 13)", "null", "0.25"}) {
     EXPECT_THAT(json, HasSubstr(part));
