@@ -27,6 +27,7 @@ struct Registry {
   std::map<std::string, EnvFactory> schemes;
   std::map<std::string, EnvDescriber> describers;  // of the same schemes
   std::map<std::string, EnvFactory> names;
+  std::map<std::string, std::vector<SettingSpec>> settings;  // of the same names
 };
 
 Registry& registry() {
@@ -34,12 +35,12 @@ Registry& registry() {
   return *registry;
 }
 
-// An empty function where `map` has no such key.
-template <typename Function>
-Function Find(const std::map<std::string, Function>& map, const std::string& key) {
+// Empty where `map` has no such key.
+template <typename Value>
+Value Find(const std::map<std::string, Value>& map, const std::string& key) {
   std::lock_guard<std::mutex> lock(registry().mutex);
   const auto found = map.find(key);
-  return found == map.end() ? Function() : found->second;
+  return found == map.end() ? Value() : found->second;
 }
 
 // Of "SCHEME://..."; empty where there is none.
@@ -108,10 +109,12 @@ void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescrib
   all.describers[scheme] = std::move(describer);
 }
 
-void RegisterEnvironment(const std::string& name, EnvFactory factory) {
+void RegisterEnvironment(const std::string& name, EnvFactory factory,
+                         std::vector<SettingSpec> settings) {
   Registry& all = registry();
   std::lock_guard<std::mutex> lock(all.mutex);
   all.names[name] = std::move(factory);
+  all.settings[name] = std::move(settings);
 }
 
 std::string EnvsDir() {
@@ -153,7 +156,9 @@ absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
   }
   if (name == "null") return Info(name, NullEnvSettings(), /*at_once=*/true);
   if (name == "probe") return Info(name, ProbeEnvSettings(), /*at_once=*/true);
-  if (Find(registry().names, name)) return Info(name, {}, /*at_once=*/false);
+  if (Find(registry().names, name)) {
+    return Info(name, Find(registry().settings, name), /*at_once=*/false);
+  }
   absl::StatusOr<GameDescription> description = FindGame(name);
   if (!description.ok()) return description.status();
   EnvironmentInfo info = Info(name, description->settings, /*at_once=*/false);

@@ -7,9 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "bridge/env.h"
+#include "bridge/setting.h"
 
 namespace midlane {
 
@@ -20,8 +22,10 @@ using EnvDescriber = std::function<absl::StatusOr<EnvironmentInfo>(const std::st
 // `describer` (bridge/rpc adds "grpc"). A second registration of a scheme replaces the first.
 void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescriber describer);
 
-// From now on MakeEnv answers `name` by `factory`: environments in C++, of tests above all.
-void RegisterEnvironment(const std::string& name, EnvFactory factory);
+// From now on MakeEnv answers `name` by `factory`, and DescribeEnvironment with `settings`:
+// environments in C++, and games that are served without a folder.
+void RegisterEnvironment(const std::string& name, EnvFactory factory,
+                         std::vector<SettingSpec> settings = {});
 
 // The folder of game descriptions: $MIDLANE_ENVS_DIR, else envs/ beside the build folder that
 // holds this executable, else the one compiled in.

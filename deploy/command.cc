@@ -64,6 +64,11 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
           NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
+  if (chosen->get_name() == "preload" &&
+      std::find(argv, argv + argc, absl::string_view("--")) == argv + argc) {
+    return absl::StrCat(error.what(), ": put -- before the program, like ", argv[0],
+                        " preload -- PROGRAM ARGS");
+  }
   return error.what();
 }
 

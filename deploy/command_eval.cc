@@ -130,8 +130,10 @@ absl::Status CheckDeterminism(const EvalArguments& arguments, const CommandConte
   unlink(path);
   const std::string difference = CompareHashes(result, text.value_or(""));
   if (!difference.empty()) {
-    return absl::DataLossError(absl::StrCat("a seed does not reproduce its match: ", difference,
-                                            "; see midlane doctor (fixed addresses)"));
+    return absl::DataLossError(
+        absl::StrCat("a seed does not reproduce its match: ", difference,
+                     "; does the game or its adapter carry something over from the match "
+                     "before? Else see midlane doctor (fixed addresses)"));
   }
   printf("replayed %u matches of each opponent in a new process: equal to the last bit\n", matches);
   return absl::OkStatus();
@@ -182,6 +184,24 @@ absl::Status WriteJson(const EvalArguments& arguments, const std::string& text) 
   return absl::OkStatus();
 }
 
+// Whom, with which weights, and how.
+void PrintHeader(const EvalArguments& arguments, const Contestant& subject, FILE* text_out) {
+  fprintf(text_out, "%s", subject.player.name.c_str());
+  if (subject.version > 0) {
+    fprintf(text_out, " (%sversion %llu", subject.averaged ? "mean weights up to " : "",
+            (unsigned long long)subject.version);
+    if (subject.timesteps > 0) {
+      fprintf(text_out, ", %s timesteps, %s of training",
+              ShortCount(double(subject.timesteps)).c_str(),
+              ShortDuration(subject.seconds).c_str());
+    }
+    fputs(")", text_out);
+  }
+  fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",
+          arguments.environment.c_str(), arguments.games, (unsigned long long)arguments.seed);
+  fflush(text_out);
+}
+
 absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
                    const EvaluationOptions& base, FILE* text_out) {
   const Team& contestants = teams.front();
@@ -190,12 +210,15 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
   std::vector<std::string> names;
   for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
   std::vector<EvaluationResult> rows;
+  uint64_t cut = 0;
+  PrintHeader(arguments, contestants.front(), text_out);
   for (size_t row = 0; row + 1 < count; ++row) {
     auto result = PlayRow(teams, row, base);
     if (!result.ok()) return result.status();
     for (size_t column = row + 1; column < count; ++column) {
       const SideSummary both = Summarise(spec, result->opponents[column - row - 1], -1);
       const double played = double(both.won + both.lost + both.drawn + both.cut);
+      cut += both.cut;
       if (played == 0) continue;
       rates[row][column] = both.win_rate;
       rates[column][row] = double(both.lost) / played;
@@ -204,7 +227,41 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
     if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), text_out);
+  if (cut > 0) {
+    fprintf(text_out, "%llu matches were cut by a limit: won by neither\n",
+            (unsigned long long)cut);
+  }
   return WriteJson(arguments, CrossJson(spec, contestants, base, rates, rows));
+}
+
+absl::Status Table(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
+                   EvaluationOptions options, FILE* text_out, CommandContext* context) {
+  const Contestant& subject = teams.front().front();
+  PrintHeader(arguments, subject, text_out);
+  if (!arguments.quiet && isatty(2)) {
+    options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
+  }
+  const auto result = PlayRow(teams, 0, options);
+  if (options.progress) fputs("\r\033[K", stderr);
+  if (!result.ok()) return result.status();
+  fputs(EvaluationTable(spec, *result).c_str(), text_out);
+  if (auto status = WriteJson(arguments, EvaluationJson(spec, teams.front(), options, *result));
+      !status.ok()) {
+    return status;
+  }
+  if (arguments.check_determinism) {
+    if (auto status = CheckDeterminism(arguments, *context, *result); !status.ok()) return status;
+  }
+  if (arguments.require_lower >= 0) {
+    for (const OpponentScore& score : result->opponents) {
+      if (Summarise(spec, score, -1).wilson_low >= arguments.require_lower) continue;
+      fprintf(stderr, "midlane: against %s the lower bound is %.3f, below the required %.3f\n",
+              score.opponent.c_str(), Summarise(spec, score, -1).wilson_low,
+              arguments.require_lower);
+      context->exit_code = kExitShort;
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Eval(EvalArguments arguments, CommandContext* context) {
@@ -233,8 +290,9 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
-  if (!FileExists(arguments.json)) {
-    // Whether it can be written is said before hours of matches, not after them.
+  // Whether it can be written is said before hours of matches, not after them.
+  const bool made = !arguments.json.empty() && arguments.json != "-" && !FileExists(arguments.json);
+  if (made) {
     if (auto status = WriteJson(arguments, ""); !status.ok()) return status;
   }
   FILE* const text_out = arguments.json == "-" ? stderr : stdout;
@@ -244,42 +302,13 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (!team.ok()) return team.status();
     teams.push_back(*std::move(team));
   }
-  if (arguments.cross) return Cross(arguments, *spec, teams, options, text_out);
-
-  if (!arguments.quiet && isatty(2)) {
-    options.progress = [](const std::string& line) { fprintf(stderr, "\r\033[K%s", line.c_str()); };
+  const absl::Status status = arguments.cross
+                                  ? Cross(arguments, *spec, teams, options, text_out)
+                                  : Table(arguments, *spec, teams, options, text_out, context);
+  if (!status.ok() && made && ReadFile(arguments.json).value_or("-").empty()) {
+    unlink(arguments.json.c_str());
   }
-  fprintf(text_out, "%s", subject->player.name.c_str());
-  if (subject->version > 0) {
-    fprintf(text_out, " (%sversion %llu, %s timesteps, %s of training)",
-            subject->averaged ? "mean weights up to " : "", (unsigned long long)subject->version,
-            ShortCount(double(subject->timesteps)).c_str(),
-            ShortDuration(subject->seconds).c_str());
-  }
-  fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",
-          arguments.environment.c_str(), arguments.games, (unsigned long long)arguments.seed);
-  fflush(text_out);
-  const auto result = PlayRow(teams, 0, options);
-  if (options.progress) fputs("\r\033[K", stderr);
-  if (!result.ok()) return result.status();
-  fputs(EvaluationTable(*spec, *result).c_str(), text_out);
-  if (auto status = WriteJson(arguments, EvaluationJson(*spec, *subject, options, *result));
-      !status.ok()) {
-    return status;
-  }
-  if (arguments.check_determinism) {
-    if (auto status = CheckDeterminism(arguments, *context, *result); !status.ok()) return status;
-  }
-  if (arguments.require_lower >= 0) {
-    for (const OpponentScore& score : result->opponents) {
-      if (Summarise(*spec, score, -1).wilson_low >= arguments.require_lower) continue;
-      fprintf(stderr, "midlane: against %s the lower bound is %.3f, below the required %.3f\n",
-              score.opponent.c_str(), Summarise(*spec, score, -1).wilson_low,
-              arguments.require_lower);
-      context->exit_code = kExitShort;
-    }
-  }
-  return absl::OkStatus();
+  return status;
 }
 
 }  // namespace
@@ -324,7 +353,7 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
       ->check(CLI::IsMember({"native", "torch", "random"}));
   command->add_option("--json", arguments->json, "everything as JSON into a file (-: stdout)")
       ->check([](const std::string& file) {
-        return file.rfind("--", 0) == 0 ? "give a file, or - for stdout" : "";
+        return file.empty() || file.rfind("--", 0) == 0 ? "give a file, or - for stdout" : "";
       });
   CLI::Option* const lower =
       command

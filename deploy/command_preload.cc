@@ -63,6 +63,11 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   options.stop = [&stopped] { return stopped != 0; };
   std::string said;
   bool said_lua = false;
+  options.behind_wrapper = [](const std::string& executable) {
+    fprintf(stderr,
+            "midlane: it starts %s: once more, to look into that (--executable %s avoids it)\n",
+            executable.c_str(), executable.c_str());
+  };
   options.found = [&](const PreloadReport& report) {
     said = Words(report);
     said_lua = report.found_lua();
@@ -111,9 +116,12 @@ absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironm
   if (auto status = AddSettings(arguments.settings, &game.settings); !status.ok()) return status;
   const absl::StatusOr<GameDescription> description = DescribeCommand(game);
   if (!description.ok()) return description.status();
-  RegisterEnvironment(description->name, [description = *description](const EnvOptions& options) {
-    return MakeGameEnv(options, description, PreloadPath());
-  });
+  RegisterEnvironment(
+      description->name,
+      [description = *description](const EnvOptions& options) {
+        return MakeGameEnv(options, description, PreloadPath());
+      },
+      description->settings);
   return serve(description->name, arguments.serve);
 }
 
@@ -139,7 +147,8 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
   command->add_option("command", arguments->command, "the program and its arguments, after --")
       ->required();
   command->add_option("--executable", arguments->executable,
-                      "file name of the process to look into, where a wrapper starts it");
+                      "file name of the process to look into, where a wrapper starts it (default: "
+                      "a script is started once to see what it starts, and again to look into it)");
   CLI::Option* seconds =
       command->add_option("--seconds", arguments->seconds, "stop the program after so long");
   CLI::Option* vanilla =
@@ -156,6 +165,7 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
       ->add_option(
           "--setting", arguments->settings,
           "a setting that clients may give to a world, as NAME=VALUE, its default (repeatable)")
+      ->allow_extra_args(false)
       ->needs(serve);
   command
       ->add_option("--clock", arguments->clock,

@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "bridge/env.h"
 #include "deploy/files.h"
 #include "deploy/launcher.h"
@@ -85,6 +88,21 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   return config;
 }
 
+// The values that a resumed run changes, a line each.
+void PrintChanges(const std::string& before, const std::string& now) {
+  const auto value_of = [](absl::string_view line) {
+    return absl::StripAsciiWhitespace(line.substr(0, line.find("  #")));
+  };
+  const std::vector<std::string> known = absl::StrSplit(before, '\n');
+  std::set<absl::string_view> values;
+  for (const std::string& line : known) values.insert(value_of(line));
+  for (const absl::string_view line : absl::StrSplit(now, '\n')) {
+    if (absl::StrContains(line, " = ") && values.count(value_of(line)) == 0) {
+      printf("changed: %s\n", std::string(value_of(line)).c_str());
+    }
+  }
+}
+
 // Why training ended, for the line that closes it.
 std::string EndInWords(const Launcher& launcher, const Config& config) {
   const MetricsLine& last = launcher.last();
@@ -152,6 +170,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     return absl::OkStatus();
   }
   const absl::StatusOr<std::string> before = ReadFile(saved);
+  if (resumed && before.ok()) PrintChanges(*before, FormatConfig(*config));
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
 
   const MachinePlan plan = PlanMachine(*config, AvailableCpus());
@@ -185,6 +204,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     if (!launcher.trained() && !before.ok() && !FileExists(run_dir + "/checkpoint.mdl")) {
       unlink(saved.c_str());
     }
+    if (launcher.trained()) printf("resume with: %s\n", Again(arguments, *context).c_str());
     return status;
   }
   if (!launcher.trained() && !launcher.interrupted() && last.iteration == 0) {
@@ -218,12 +238,15 @@ void AddTrainCommand(CLI::App* app, CommandContext* context) {
       "  midlane train blobby --print-config        every setting with its default");
   command
       ->add_option("environment", arguments->environment,
-                   "a folder of envs/, or null (measures the loop), or probe")
+                   "a folder of envs/, null (measures the loop), probe, or a server's: "
+                   "grpc://HOST:PORT, grpc+tls://HOST:PORT, grpc+unix:///PATH")
       ->required();
-  command->add_option(
-      "--run", arguments->run,
-      "name of the run, whose files go to runs/NAME/, or with a slash that folder itself "
-      "(default: the environment's name)");
+  command
+      ->add_option(
+          "--run", arguments->run,
+          "name of the run, whose files go to runs/NAME/, or with a slash that folder itself "
+          "(default: the environment's name)")
+      ->check(NotEmpty());
   command->add_option("--config", arguments->config, "a TOML file over the environment's defaults");
   command
       ->add_option("--set", arguments->assignments, "one value, as SECTION.KEY=VALUE (repeatable)")

@@ -66,8 +66,10 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   agent.config_text = contents->config_text;
   agent.version = weights.version;
   agent.averaged = averaged;
-  agent.timesteps = contents->timesteps;
-  agent.seconds = contents->seconds;
+  if (parts.second.empty() || parts.second == kLast) {  // of a past version they are not known
+    agent.timesteps = contents->timesteps;
+    agent.seconds = contents->seconds;
+  }
   return agent;
 }
 
@@ -119,6 +121,10 @@ absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::st
                                           const std::string& backend,
                                           const CommandContext& context) {
   if (absl::StrContains(name, '/')) return LoadAgent(name, backend, context);
+  if (name.empty() || absl::EndsWith(name, ":")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--opponent '", name, "': give NAME, NAME:STRENGTH or a run like runs/other"));
+  }
   const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits(':', 1));
   const auto info = DescribeEnvironment(environment);
   const std::vector<std::string> bots = info.ok() ? info->bots : std::vector<std::string>();

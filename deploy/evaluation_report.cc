@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "rollout/experience.pb.h"
 
 namespace midlane {
@@ -69,11 +71,29 @@ std::string OtherMetrics(const Spec& spec, const OpponentScore& score) {
   return absl::StrJoin(means, ", ");
 }
 
+// Where matches are equal to the last bit: the seed is all that tells them apart, and between two
+// that play without chance it tells nothing. Empty where all differ.
+std::string Repeats(const Spec& spec, const EvaluationResult& result) {
+  std::vector<std::string> repeats;
+  for (const OpponentScore& score : result.opponents) {
+    const uint64_t distinct = Summarise(spec, score, -1).distinct;
+    if (distinct == score.matches.size()) continue;
+    repeats.push_back(
+        absl::StrFormat("%d of %d against %s", distinct, score.matches.size(), score.opponent));
+  }
+  if (repeats.empty()) return "";
+  return absl::StrCat(
+      "distinct matches: ", absl::StrJoin(repeats, ", "),
+      "; the others repeat them (a seed changes nothing where nobody plays by chance), so the "
+      "interval says less than it seems to; --sample plays by chance\n");
+}
+
 Json SummaryJson(const SideSummary& summary) {
   return {{"won", summary.won},
           {"lost", summary.lost},
           {"drawn", summary.drawn},
           {"cut", summary.cut},
+          {"distinct", summary.distinct},
           {"win_rate", summary.win_rate},
           {"wilson_low", summary.wilson_low},
           {"wilson_high", summary.wilson_high},
@@ -83,28 +103,36 @@ Json SummaryJson(const SideSummary& summary) {
 }
 
 Json ConditionsJson(const EvaluationOptions& options) {
-  return {{"seed", options.seed},
-          {"matches", options.matches},
-          {"frames_max", options.frames_max},
-          {"frame_skip", options.frame_skip},
-          {"likeliest_action", options.greedy},
+  return {{"where", options.env.name},        {"seed", options.seed},
+          {"matches", options.matches},       {"frames_max", options.frames_max},
+          {"frame_skip", options.frame_skip}, {"likeliest_action", options.greedy},
           {"settings", options.settings}};
 }
 
-Json EvaluationObject(const Spec& spec, const Contestant& subject, const EvaluationOptions& options,
-                      const EvaluationResult& result) {
-  Json json = {{"subject", subject.player.name},
-               {"version", subject.version},
-               {"mean_weights", subject.averaged},
-               {"timesteps", subject.timesteps},
-               {"training_seconds", subject.seconds},
+// Which weights an agent plays with; nothing of a bot.
+void AddWeights(const Contestant& contestant, Json* json) {
+  if (contestant.version == 0) return;
+  (*json)["version"] = contestant.version;
+  (*json)["mean_weights"] = contestant.averaged;
+  if (contestant.timesteps == 0) return;  // of a past version
+  (*json)["timesteps"] = contestant.timesteps;
+  (*json)["training_seconds"] = contestant.seconds;
+}
+
+// `contestants`: who is evaluated, then the opponents as in `result`.
+Json EvaluationObject(const Spec& spec, absl::Span<const Contestant> contestants,
+                      const EvaluationOptions& options, const EvaluationResult& result) {
+  Json json = {{"subject", contestants[0].player.name},
+               {"midlane", MIDLANE_VERSION},
                {"environment", spec.environment},
                {"conditions", ConditionsJson(options)},
                {"decision_us_p50", result.decision_us_p50},
                {"decision_us_p99", result.decision_us_p99},
                {"metrics", spec.metrics},
                {"opponents", Json::array()}};
-  for (const OpponentScore& score : result.opponents) {
+  AddWeights(contestants[0], &json);
+  for (size_t i = 0; i < result.opponents.size(); ++i) {
+    const OpponentScore& score = result.opponents[i];
     Json opponent = {
         {"name", score.opponent},           {"crashes", score.crashes},
         {"first_crash", score.first_crash}, {"both", SummaryJson(Summarise(spec, score, -1))},
@@ -112,6 +140,7 @@ Json EvaluationObject(const Spec& spec, const Contestant& subject, const Evaluat
     for (int side = 0; side < int(spec.agents.size()); ++side) {
       opponent["sides"][SideName(spec, side)] = SummaryJson(Summarise(spec, score, side));
     }
+    if (i + 1 < contestants.size()) AddWeights(contestants[i + 1], &opponent);
     for (const MatchRecord& match : score.matches) {
       opponent["matches"].push_back({{"seed", match.seed},
                                      {"side", SideName(spec, match.side)},
@@ -138,9 +167,11 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
     return index >= 0 && size_t(index) < match.metrics.size() ? double(match.metrics[size_t(index)])
                                                               : 0.0;
   };
+  std::set<uint64_t> hashes;
   for (const MatchRecord& match : score.matches) {
     if (side >= 0 && match.side != side) continue;
     ++played;
+    hashes.insert(match.hash);
     summary.won += match.outcome == v1::MatchResult::WON;
     summary.lost += match.outcome == v1::MatchResult::LOST;
     summary.drawn += match.outcome == v1::MatchResult::DRAWN;
@@ -149,6 +180,7 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side) {
     summary.points_against += metric(match, points_against);
     frames += double(match.frames);
   }
+  summary.distinct = hashes.size();
   if (played == 0) return summary;
   const auto count = double(played);
   summary.win_rate = double(summary.won) / count;
@@ -187,15 +219,16 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
         &out, "cut: ended by a limit (--frames-max, or one of the world's settings), undecided; ",
         "the win rate counts it as not won\n");
   }
+  absl::StrAppend(&out, Repeats(spec, result));
   absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d%s\n",
                         result.decision_us_p50, result.decision_us_p99, crashes,
                         crashes > 0 ? absl::StrCat(", the first with: ", first_crash) : "");
   return out;
 }
 
-std::string EvaluationJson(const Spec& spec, const Contestant& subject,
+std::string EvaluationJson(const Spec& spec, const std::vector<Contestant>& contestants,
                            const EvaluationOptions& options, const EvaluationResult& result) {
-  return EvaluationObject(spec, subject, options, result).dump(1) + "\n";
+  return EvaluationObject(spec, contestants, options, result).dump(1) + "\n";
 }
 
 std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestants,
@@ -212,7 +245,8 @@ std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestan
     for (const double rate : rates) row.push_back(rate < 0 ? Json() : Json(rate));
   }
   for (size_t row = 0; row < rows.size(); ++row) {
-    json["rows"].push_back(EvaluationObject(spec, contestants[row], options, rows[row]));
+    json["rows"].push_back(
+        EvaluationObject(spec, absl::MakeSpan(contestants).subspan(row), options, rows[row]));
   }
   return json.dump(1) + "\n";
 }

@@ -17,6 +17,7 @@ namespace midlane {
 // What of an opponent's matches falls to one side (-1: to both).
 struct SideSummary {
   uint64_t won = 0, lost = 0, drawn = 0, cut = 0;
+  uint64_t distinct = 0;  // matches, those that are equal to the last bit counted once
   double win_rate = 0, wilson_low = 0, wilson_high = 0;  // of all matches, cut and drawn included
   double points_for = 0, points_against = 0;             // means; 0 where there is no such metric
   double game_seconds = 0;                               // mean length
@@ -28,8 +29,9 @@ SideSummary Summarise(const Spec& spec, const OpponentScore& score, int side);
 std::string EvaluationTable(const Spec& spec, const EvaluationResult& result);
 
 // Everything, down to each match's seed, outcome and hash, with what it takes to play the same
-// again: which weights of `subject`, and the conditions that `options` set for every match.
-std::string EvaluationJson(const Spec& spec, const Contestant& subject,
+// again: which weights, and the conditions that `options` set for every match. `contestants`: who
+// is evaluated, then the opponents as in `result`.
+std::string EvaluationJson(const Spec& spec, const std::vector<Contestant>& contestants,
                            const EvaluationOptions& options, const EvaluationResult& result);
 
 // The same of everyone against everyone: `rows[i]` has contestants[i] against those behind it, so

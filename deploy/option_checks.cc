@@ -55,4 +55,10 @@ CLI::Validator Count(uint64_t low, uint64_t high) {
       /*validator_desc=*/"");
 }
 
+CLI::Validator NotEmpty() {
+  return CLI::Validator(
+      [](const std::string& word) { return word.empty() ? "it is empty" : std::string(); },
+      /*validator_desc=*/"");
+}
+
 }  // namespace midlane

@@ -23,6 +23,9 @@ std::optional<uint64_t> CountOfText(absl::string_view text);
 // For Option::transform: a whole number from `low` to `high`, written as above; its digits follow.
 CLI::Validator Count(uint64_t low, uint64_t high = kCountMax);
 
+// For Option::check: a word, for a script's variable may be empty.
+CLI::Validator NotEmpty();
+
 // For Option::check: a number from `low` to `high`, both included.
 template <typename T>
 CLI::Validator InRange(T low, T high) {

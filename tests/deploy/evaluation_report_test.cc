@@ -11,6 +11,7 @@ namespace midlane {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Spec TwoSides() {
   Spec spec;
@@ -86,7 +87,7 @@ TEST(EvaluationReport, ASideWithoutMatchesHasNoRates) {
 TEST(EvaluationReport, JsonReplaysCompareByHash) {
   const Spec spec = TwoSides();
   EvaluationResult result = Result();
-  const std::string json = EvaluationJson(spec, Named("runs/x"), EvaluationOptions(), result);
+  const std::string json = EvaluationJson(spec, {Named("runs/x")}, EvaluationOptions(), result);
   EXPECT_EQ(CompareHashes(result, json), "");
   result.opponents[0].matches[1].hash = 1;
   EXPECT_THAT(CompareHashes(result, json), HasSubstr("seed 12 differs"));
@@ -100,12 +101,23 @@ TEST(EvaluationReport, JsonSaysWhatWasPlayedAndHow) {
   options.frame_skip = 4;
   options.greedy = true;
   options.settings = {{"points_to_win", "15"}};
-  const std::string json = EvaluationJson(TwoSides(), Named("runs/x"), options, Result());
+  const std::string json =
+      EvaluationJson(TwoSides(), {Named("runs/x"), Named("reduced")}, options, Result());
   for (const char* const part :
        {R"("subject": "runs/x")", R"("version": 41)", R"("seed": 5000)", R"("frame_skip": 4)",
         R"("likeliest_action": true)", R"("points_to_win": "15")"}) {
     EXPECT_THAT(json, HasSubstr(part));
   }
+}
+
+TEST(EvaluationReport, SaysWhereMatchesRepeat) {
+  EvaluationResult result = Result();
+  EXPECT_EQ(Summarise(TwoSides(), result.opponents[0], -1).distinct, 4u);
+  EXPECT_THAT(EvaluationTable(TwoSides(), result), Not(HasSubstr("distinct")));
+  result.opponents[0].matches[1].hash = 0xa1;
+  EXPECT_EQ(Summarise(TwoSides(), result.opponents[0], 0).distinct, 2u);
+  EXPECT_THAT(EvaluationTable(TwoSides(), result),
+              HasSubstr("distinct matches: 3 of 4 against reduced;"));
 }
 
 TEST(EvaluationReport, CrossTableIsSquare) {
