@@ -45,6 +45,15 @@ class GameTest(absltest.TestCase):
     self.channel.close()
     self.assertEqual(self.bridge.stop(), (0, []))
 
+  def evaluate(self, *arguments):
+    """The JSON of two matches of the random policy."""
+    done = subprocess.run(
+        [serving.MIDLANE, "eval", "--env", "grpc+" + self.bridge.address, "--policy", "random",
+         "--games", "2", "--quiet", "--json", "-", *arguments],
+        capture_output=True, text=True, timeout=120, check=False)
+    self.assertEqual(done.returncode, 0, done.stderr)
+    return done.stdout
+
 
 def rallies(address, world, agent, queue):
   """One side of a match in a process of its own: the ball as it saw it."""
@@ -95,12 +104,8 @@ class BlobbyTest(GameTest):
     self.connection.send(pb.DestroyWorldRequest(world_name=world))
 
   def test_an_evaluation_plays_over_grpc(self):
-    done = subprocess.run(
-        [serving.MIDLANE, "eval", "--env", "grpc+" + self.bridge.address, "--policy", "random",
-         "--opponent", "axji-0-2", "--games", "2", "--setting", "points_to_win=3", "--quiet",
-         "--json", "-"], capture_output=True, text=True, timeout=120, check=False)
-    self.assertEqual(done.returncode, 0, done.stderr)
-    self.assertEqual(done.stdout.count('"points_against": 3'), 3, done.stdout)  # and their mean
+    json = self.evaluate("--opponent", "axji-0-2", "--setting", "points_to_win=3")
+    self.assertEqual(json.count('"points_against": 3'), 3, json)  # and their mean
 
 
 class PreloadTest(GameTest):
@@ -122,6 +127,9 @@ class PreloadTest(GameTest):
     env.close()
     with self.assertRaisesRegex(error.DmEnvRpcError, "no_such"):
       dm_env_adaptor.create_world(self.connection, {"no_such": 1})
+
+  def test_an_evaluation_of_it(self):
+    self.assertIn('"name": "(alone)"', self.evaluate())
 
 
 class PreloadRefusalTest(absltest.TestCase):
