@@ -344,7 +344,7 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
   command->add_option("--parallel", arguments->parallel, "worlds at once (default: four a core)")
       ->transform(Count(1, 4096));
   command->add_option("--seed", arguments->seed, "of the first match; the others count up (1000)")
-      ->transform(Count(0));
+      ->transform(Count(1));
   command->add_option("--frames-max", arguments->frames_max, "longer matches are cut (4000000)")
       ->transform(Count(1, uint64_t{1} << 62));
   command->add_option("--frame-skip", arguments->frame_skip, "default: as it was trained")

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "bridge/description.h"
 #include "bridge/game_env.h"
+#include "bridge/launcher.h"
 #include "bridge/make_env.h"
 #include "bridge/preload_run.h"
 #include "deploy/remote.h"
@@ -101,7 +102,9 @@ absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironm
     return absl::UnimplementedError(
         "this build has no gRPC, so it cannot serve: configure it with -DMIDLANE_RPC=ON");
   }
-  if (arguments.executable.empty() && IsScript(arguments.command.front())) {
+  const absl::StatusOr<std::string> program = FindExecutable(arguments.command.front());
+  if (!program.ok()) return program.status();
+  if (arguments.executable.empty() && IsScript(*program)) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.command.front(),
         " is a script that starts the game: name the game's own process ",
@@ -157,8 +160,10 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
       "--serve", arguments->serve,
       "serve the game: unix:///PATH (a socket for this user only) or HOST:PORT (port 0: any free "
       "one)");
-  CLI::Option* adapter =
-      command->add_option("--adapter", arguments->adapter, "the game's adapter, a Lua file");
+  CLI::Option* adapter = command->add_option(
+      "--adapter", arguments->adapter,
+      "the game's adapter, a Lua file; the environment that it declares has the name of the "
+      "program's file");
   serve->needs(adapter)->excludes(seconds)->excludes(vanilla);
   adapter->needs(serve);
   command

@@ -254,7 +254,7 @@ void AddWatchCommand(CLI::App* app, CommandContext* context) {
       ->transform(Count(1, 1000000));
   command->add_option("--seed", arguments->seed, "of the first match, as in midlane eval")
       ->capture_default_str()
-      ->transform(Count(0));
+      ->transform(Count(1));
   command
       ->add_option("--setting", arguments->settings, "a world setting as NAME=VALUE (repeatable)")
       ->allow_extra_args(false);

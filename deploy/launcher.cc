@@ -201,6 +201,7 @@ void Launcher::Say(const std::string& text) {
 
 void Launcher::ShowProgress() {
   if (options_.quiet || !trained_ || last_.iteration == shown_iteration_) return;
+  if (last_.event == "stop") return;  // nothing was trained since the line before: no rate to show
   const absl::Time now = absl::Now();
   if (now - shown_at_ < (terminal_ ? kTerminalEvery : kPlainEvery)) return;
   shown_at_ = now;

@@ -144,6 +144,8 @@ class PreloadRefusalTest(absltest.TestCase):
     self.assertIn("--adapter", self.refused("--serve", "unix:///tmp/x.sock", "--", CATCH))
     self.assertIn("there is no adapter /nowhere.lua", self.refused(
         "--serve", "unix:///tmp/x.sock", "--adapter", "/nowhere.lua", "--", CATCH))
+    self.assertIn("nosuch", self.refused(
+        "--serve", "unix:///tmp/x.sock", "--adapter", ADAPTER, "--", "nosuch"))
     self.assertIn("NAME=VALUE", self.refused(
         "--serve", "unix:///tmp/x.sock", "--adapter", ADAPTER, "--setting", "speed", "--", CATCH))
 
