@@ -21,10 +21,6 @@ void DescriptionReader::Fail(const toml::node* node, absl::string_view sentence)
   status_ = absl::InvalidArgumentError(absl::StrCat(file_, ":", line, ": ", sentence));
 }
 
-void DescriptionReader::FailMissing(absl::string_view sentence) {
-  if (status_.ok()) status_ = absl::NotFoundError(absl::StrCat(file_, ": ", sentence));
-}
-
 void DescriptionReader::OnlyKeys(const toml::table& table, absl::string_view name,
                                  std::initializer_list<const char*> known) {
   for (const auto& [key, node] : table) {

@@ -33,9 +33,6 @@ class DescriptionReader {
   // Only the first failure counts.
   void Fail(const toml::node* node, absl::string_view sentence);
 
-  // Something outside the file is not there: NotFound.
-  void FailMissing(absl::string_view sentence);
-
   // Refuses keys of `table` that are not among `known`.
   void OnlyKeys(const toml::table& table, absl::string_view name,
                 std::initializer_list<const char*> known);
