@@ -100,8 +100,7 @@ class LearnerTransport {
   virtual absl::StatusOr<Received> Receive(absl::Duration timeout) = 0;
 
   // Gives credit back after chunks of `worker` were trained on or dropped; it is dealt to the
-  // workers that hold least, to one of several no more than half of an even share at once. Credits
-  // of workers that vanished are dealt to the others.
+  // workers that hold least. Credits of workers that vanished are dealt to the others.
   virtual void Grant(uint64_t worker, uint32_t chunks) = 0;
 
   // Serves `blob` as `version` and keeps it until Retire.

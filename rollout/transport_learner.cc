@@ -5,9 +5,7 @@
 //   or in hand (received and not granted back): pool + sum(held) + sum(in_hand) = credits_total.
 //   A chunk without credit behind it (a worker re-joined, its old chunks came after) is taken from
 //   the pool, which may so be negative for a while. Credit goes to whoever holds least; unless
-//   somebody holds none it waits until there is enough for a message to be worth while. One worker
-//   among several holds at most half of an even share: a slow one would sit on credit that a quick
-//   one waits for, and so does the batch.
+//   somebody holds none it waits until there is enough for a message to be worth while.
 // Presence. The ROUTER is mandatory: a look every second fails with EHOSTUNREACH once a worker's
 //   connection is gone (closed by its kernel, or by the heartbeat where it froze).
 #include <fcntl.h>
@@ -309,7 +307,7 @@ class ZmqLearnerTransport final : public LearnerTransport {
     {
       absl::MutexLock lock(&mutex_);
       grants_.emplace_back(worker, chunks);
-      enough = static_cast<int64_t>(grants_.size()) >= deal_min_;
+      enough = grants_.size() >= deal_min_;
     }
     if (enough || somebody_starves_.load()) wakeup_.Ring();
   }
@@ -527,25 +525,10 @@ class ZmqLearnerTransport final : public LearnerTransport {
     }
   }
 
-  // The most that one of those present may hold.
-  int64_t Share() const {
-    const int64_t present = present_.load();
-    if (present <= 1) return options_.credits_total;
-    return std::max<int64_t>(1, (options_.credits_total + 2 * present - 1) / (2 * present));
-  }
-
-  // Whether somebody holds so little that a message is worth while, or nothing.
-  bool SomebodyWants(int64_t share) const {
-    return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
-      const Peer& peer = entry.second;
-      return peer.present && (peer.held == 0 || peer.held + deal_min_ <= share);
-    });
-  }
-
   void Deal() {
     while (pool_ > 0 && present_.load() > 0 && (pool_ >= deal_min_ || SomebodyStarves())) {
-      const int64_t share = Share();
-      if (!SomebodyWants(share)) return;
+      const int64_t share =
+          std::max<int64_t>(1, (options_.credits_total + present_.load() - 1) / present_.load());
       std::vector<Peer*> dealt_to;
       for (;;) {
         Peer* least = nullptr;
@@ -575,7 +558,7 @@ class ZmqLearnerTransport final : public LearnerTransport {
   }
 
   const LearnerTransportOptions options_;
-  const int64_t deal_min_ = std::max(1u, options_.credits_total / 16);
+  const uint32_t deal_min_ = std::max(1u, options_.credits_total / 16);
   uint64_t learner_ = 0;
   PathLock lock_;
   Context context_;
