@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/may_skip.h"
+
 namespace midlane {
 namespace {
 
@@ -72,7 +74,7 @@ TEST_F(PreloadRun, SaysWhatItFoundInEachInterpreter) {
   int tried = 0;
   for (const char* dialect : {"5.1", "5.2", "5.3", "5.4", "luajit"}) {
     const std::string name = dialect[0] == '5' ? std::string("lua") + dialect : dialect;
-    if (!std::filesystem::exists("/usr/bin/" + name)) continue;
+    if (!std::filesystem::exists("/usr/bin/" + name) && MaySkip()) continue;
     SCOPED_TRACE(name);
     told_ = 0;
     ++tried;
