@@ -24,7 +24,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,12 +31,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "bridge/doorbell.h"
+#include "bridge/setting.h"
 #include "bridge/spec.h"
 
 namespace midlane {
 
 // World settings by name; every environment documents its own. All are optional.
-using Settings = std::map<std::string, std::string>;
 
 // One agent's side of the current timestep.
 struct AgentView {
@@ -133,17 +132,10 @@ absl::StatusOr<Spec> SpecOf(const EnvOptions& options);
 
 // What is known of an environment without starting it.
 struct EnvironmentInfo {
-  struct Setting {
-    std::string name;
-    std::string description;
-    std::string default_value;
-    std::vector<std::string> choices;  // empty: anything within the description's bounds
-    bool number = false;               // whole or not
-    std::optional<double> minimum = std::nullopt, maximum = std::nullopt;  // inclusive
-  };
   std::string name;
   bool at_once = false;  // its worlds live in the caller's process and answer within the call
-  std::vector<Setting> settings;
+  std::vector<SettingSpec>
+      settings;                   // of a server: names, descriptions, defaults and choices alone
   std::vector<std::string> bots;  // scripted opponents, values of the settings named like agents
   std::string default_strength;
 };

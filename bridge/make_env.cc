@@ -26,8 +26,11 @@ struct Registry {
   std::mutex mutex;  // of the maps
   std::map<std::string, EnvFactory> schemes;
   std::map<std::string, EnvDescriber> describers;  // of the same schemes
-  std::map<std::string, EnvFactory> names;
-  std::map<std::string, std::vector<SettingSpec>> settings;  // of the same names
+  struct Named {
+    EnvFactory factory;
+    std::vector<SettingSpec> settings;
+  };
+  std::map<std::string, Named> names;
 };
 
 Registry& registry() {
@@ -96,11 +99,13 @@ EnvironmentInfo Info(const std::string& name, const std::vector<SettingSpec>& se
   EnvironmentInfo info;
   info.name = name;
   info.at_once = at_once;
-  for (const SettingSpec& setting : settings) info.settings.push_back(DescribeSetting(setting));
+  info.settings = settings;
   return info;
 }
 
 }  // namespace
+
+bool IsServerName(const std::string& name) { return !SchemeOf(name).empty(); }
 
 void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescriber describer) {
   Registry& all = registry();
@@ -113,8 +118,7 @@ void RegisterEnvironment(const std::string& name, EnvFactory factory,
                          std::vector<SettingSpec> settings) {
   Registry& all = registry();
   std::lock_guard<std::mutex> lock(all.mutex);
-  all.names[name] = std::move(factory);
-  all.settings[name] = std::move(settings);
+  all.names[name] = {std::move(factory), std::move(settings)};
 }
 
 std::string EnvsDir() {
@@ -156,8 +160,8 @@ absl::StatusOr<EnvironmentInfo> DescribeEnvironment(const std::string& name) {
   }
   if (name == "null") return Info(name, NullEnvSettings(), /*at_once=*/true);
   if (name == "probe") return Info(name, ProbeEnvSettings(), /*at_once=*/true);
-  if (Find(registry().names, name)) {
-    return Info(name, Find(registry().settings, name), /*at_once=*/false);
+  if (const Registry::Named named = Find(registry().names, name); named.factory) {
+    return Info(name, named.settings, /*at_once=*/false);
   }
   absl::StatusOr<GameDescription> description = FindGame(name);
   if (!description.ok()) return description.status();
@@ -172,7 +176,9 @@ absl::StatusOr<std::unique_ptr<Env>> MakeEnv(const EnvOptions& options) {
     const EnvFactory factory = Find(registry().schemes, scheme);
     return factory ? factory(options) : NoSuchScheme(options.name);
   }
-  if (const EnvFactory factory = Find(registry().names, options.name)) return factory(options);
+  if (const EnvFactory factory = Find(registry().names, options.name).factory) {
+    return factory(options);
+  }
   if (options.name == "null") return MakeNullEnv(options);
   if (options.name == "probe") return MakeProbeEnv(options);
   absl::StatusOr<GameDescription> description = FindGame(options.name);

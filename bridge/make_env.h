@@ -18,6 +18,9 @@ namespace midlane {
 using EnvFactory = std::function<absl::StatusOr<std::unique_ptr<Env>>(const EnvOptions&)>;
 using EnvDescriber = std::function<absl::StatusOr<EnvironmentInfo>(const std::string& name)>;
 
+// Whether `name` is "SCHEME://...": an environment behind a server.
+bool IsServerName(const std::string& name);
+
 // From now on MakeEnv answers names "SCHEME://..." by `factory`, and DescribeEnvironment by
 // `describer` (bridge/rpc adds "grpc"). A second registration of a scheme replaces the first.
 void RegisterEnvScheme(const std::string& scheme, EnvFactory factory, EnvDescriber describer);

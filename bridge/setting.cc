@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "bridge/channel.h"
 
 namespace midlane {
 namespace {
@@ -111,12 +112,6 @@ absl::StatusOr<Settings> ResolveSettings(const std::vector<SettingSpec>& specs,
     resolved[name] = value;
   }
   return resolved;
-}
-
-EnvironmentInfo::Setting DescribeSetting(const SettingSpec& spec) {
-  const bool number = spec.kind == SettingKind::kInteger || spec.kind == SettingKind::kNumber;
-  return {spec.name, spec.description, spec.default_value, spec.choices,
-          number,    spec.minimum,     spec.maximum};
 }
 
 uint64_t IntegerSetting(const Settings& settings, const std::string& name) {

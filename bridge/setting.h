@@ -5,6 +5,8 @@
 #ifndef MIDLANE_BRIDGE_SETTING_H_
 #define MIDLANE_BRIDGE_SETTING_H_
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,9 +14,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "bridge/env.h"
 
 namespace midlane {
+
+using Settings = std::map<std::string, std::string>;
 
 enum class SettingKind { kText, kInteger, kNumber, kFlag };
 
@@ -40,8 +43,6 @@ absl::StatusOr<Settings> ResolveSettings(const std::vector<SettingSpec>& specs,
 
 // A number as settings are written: whole ones without a point or an exponent.
 std::string NumberText(double value);
-
-EnvironmentInfo::Setting DescribeSetting(const SettingSpec& spec);
 
 // An integer setting out of a resolved map. REQUIRES: checked, kInteger, not negative.
 uint64_t IntegerSetting(const Settings& settings, const std::string& name);

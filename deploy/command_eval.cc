@@ -9,7 +9,6 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bridge/make_env.h"
@@ -273,7 +272,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   if (auto status = FillFromConfig(subject->config_text, &arguments, &options); !status.ok()) {
     return status;
   }
-  const bool own_place = asked.empty() && absl::StrContains(arguments.environment, "://");
+  const bool own_place = asked.empty() && IsServerName(arguments.environment);
   const auto spec = SpecOf(options.env);
   if (absl::IsUnavailable(spec.status()) && own_place) {
     return absl::UnavailableError(

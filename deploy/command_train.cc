@@ -7,15 +7,13 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/string_view.h"
 #include "bridge/env.h"
+#include "bridge/make_env.h"
 #include "deploy/files.h"
 #include "deploy/launcher.h"
 #include "deploy/nearest.h"
@@ -40,8 +38,6 @@ struct TrainArguments {
   bool quiet = false;
 };
 
-bool IsServer(const std::string& environment) { return absl::StrContains(environment, "://"); }
-
 absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
   absl::StatusOr<Config> config;
   for (const std::string& assignment : arguments.assignments) {
@@ -51,7 +47,7 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
                        arguments.environment));
     }
   }
-  if (!IsServer(arguments.environment)) {
+  if (!IsServerName(arguments.environment)) {
     const auto known = DescribeEnvironment(arguments.environment);
     if (!known.ok()) {
       return absl::Status(known.status().code(),
@@ -64,7 +60,7 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (!saved.empty() && FileExists(saved)) {
     config = Config();
     if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;
-    const bool moved = IsServer(config->run.environment) && IsServer(arguments.environment);
+    const bool moved = IsServerName(config->run.environment) && IsServerName(arguments.environment);
     if (config->run.environment != arguments.environment && !moved) {
       return absl::InvalidArgumentError(
           absl::StrCat(saved, " is of a run on ", config->run.environment, ", not ",
@@ -86,21 +82,6 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (arguments.games > 0) config->worker.games = arguments.games;
   if (auto status = ValidateConfig(*config); !status.ok()) return status;
   return config;
-}
-
-// The values that a resumed run changes, a line each.
-void PrintChanges(const std::string& before, const std::string& now) {
-  const auto value_of = [](absl::string_view line) {
-    return absl::StripAsciiWhitespace(line.substr(0, line.find("  #")));
-  };
-  const std::vector<std::string> known = absl::StrSplit(before, '\n');
-  std::set<absl::string_view> values;
-  for (const std::string& line : known) values.insert(value_of(line));
-  for (const absl::string_view line : absl::StrSplit(now, '\n')) {
-    if (absl::StrContains(line, " = ") && values.count(value_of(line)) == 0) {
-      printf("changed: %s\n", std::string(value_of(line)).c_str());
-    }
-  }
 }
 
 // Why training ended, for the line that closes it.
@@ -170,7 +151,12 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     return absl::OkStatus();
   }
   const absl::StatusOr<std::string> before = ReadFile(saved);
-  if (resumed && before.ok()) PrintChanges(*before, FormatConfig(*config));
+  Config saved_config;
+  if (resumed && before.ok() && ParseConfig(*before, saved, &saved_config).ok()) {
+    for (const std::string& change : ConfigChanges(saved_config, *config)) {
+      printf("changed: %s\n", change.c_str());
+    }
+  }
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
 
   const MachinePlan plan = PlanMachine(*config, AvailableCpus());

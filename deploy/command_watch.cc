@@ -64,7 +64,7 @@ bool HasServer(const std::string& display) {
 
 // Whether `environment` has a picture that can be shown from here.
 absl::Status CheckPicture(const std::string& environment, const std::string& program) {
-  if (absl::StrContains(environment, "://")) {
+  if (IsServerName(environment)) {
     return absl::InvalidArgumentError(
         absl::StrCat("it was trained behind the server ", environment,
                      ", whose games cannot be watched from here: name its environment with --env"));

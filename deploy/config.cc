@@ -439,18 +439,9 @@ absl::Status ValidateConfig(const Config& config) {
 }
 
 absl::Status CheckStrength(const EnvironmentInfo& environment, const std::string& strength) {
-  for (const EnvironmentInfo::Setting& setting : environment.settings) {
-    if (!absl::EndsWith(setting.name, "_strength") || !setting.number || strength.empty()) continue;
-    double value = 0;
-    const bool number = absl::SimpleAtod(strength, &value);
-    if (number && value >= setting.minimum.value_or(value) &&
-        value <= setting.maximum.value_or(value)) {
-      continue;
-    }
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", strength, "' is no strength of a bot: give a number",
-                     setting.minimum ? absl::StrCat(" from ", NumberText(*setting.minimum)) : "",
-                     setting.maximum ? absl::StrCat(" to ", NumberText(*setting.maximum)) : ""));
+  if (strength.empty()) return absl::OkStatus();
+  for (const SettingSpec& setting : environment.settings) {
+    if (absl::EndsWith(setting.name, "_strength")) return CheckSettingValue(setting, strength);
   }
   return absl::OkStatus();
 }
@@ -463,8 +454,8 @@ absl::Status CheckScriptedBots(const Config& config) {
     if (std::find(info->bots.begin(), info->bots.end(), opponent.bot) != info->bots.end()) {
       const absl::Status status = CheckStrength(*info, opponent.strength);
       if (status.ok()) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("league.scripted: ", status.message(), ", like ", opponent.bot, ":0"));
+      return absl::InvalidArgumentError(absl::StrCat("league.scripted: '", opponent.bot, ":",
+                                                     opponent.strength, "': ", status.message()));
     }
     return absl::InvalidArgumentError(absl::StrCat(
         "league.scripted names '", opponent.bot, "', environment '", environment, "' ",
@@ -503,10 +494,31 @@ std::string FormatConfig(const Config& config) {
   return out;
 }
 
+std::vector<std::string> ConfigChanges(Config before, Config now) {
+  const std::vector<ConfigField> old_fields = ConfigFields(&before), fields = ConfigFields(&now);
+  std::vector<std::string> changes;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const std::string was = std::visit(Printer{}, old_fields[i].value);
+    const std::string is = std::visit(Printer{}, fields[i].value);
+    if (was == is) continue;
+    if (*fields[i].key) {
+      changes.push_back(
+          absl::StrCat(fields[i].section, ".", fields[i].key, " = ", is, ", was ", was));
+      continue;
+    }
+    const std::vector<std::string> known = absl::StrSplit(was, '\n');
+    for (const absl::string_view line : absl::StrSplit(is, '\n', absl::SkipEmpty())) {
+      if (std::find(known.begin(), known.end(), line) != known.end()) continue;
+      changes.push_back(absl::StrCat(fields[i].section, ".", line));
+    }
+  }
+  return changes;
+}
+
 absl::StatusOr<Config> EnvironmentConfig(const std::string& environment) {
   Config config;
   std::string game = environment;
-  const bool far = absl::StrContains(environment, "://");
+  const bool far = IsServerName(environment);
   if (far) {
     const auto info = DescribeEnvironment(environment);
     if (!info.ok()) return info.status();

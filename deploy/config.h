@@ -63,6 +63,9 @@ absl::Status CheckScriptedBots(const Config& config);
 // InvalidArgument where `strength` is none that the bots of `environment` can have.
 absl::Status CheckStrength(const EnvironmentInfo& environment, const std::string& strength);
 
+// "ppo.gamma = 0.9, was 0.99" for each value in which `now` differs.
+std::vector<std::string> ConfigChanges(Config before, Config now);
+
 // The whole of `config` as commented TOML.
 std::string FormatConfig(const Config& config);
 

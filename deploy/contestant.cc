@@ -139,8 +139,7 @@ absl::StatusOr<Contestant> LoadContestant(const std::string& name, const std::st
   if (info.ok()) {
     const absl::Status status = CheckStrength(*info, parts.second);
     if (!status.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--opponent ", name, ": ", status.message(), ", like ", parts.first, ":0"));
+      return absl::InvalidArgumentError(absl::StrCat("--opponent ", name, ": ", status.message()));
     }
   }
   Contestant bot;

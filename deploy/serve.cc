@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "bridge/make_env.h"
 #include "deploy/command.h"
 #include "deploy/config.h"
 #include "deploy/option_checks.h"
@@ -68,7 +69,7 @@ void AddServeOptions(CLI::App* command, ServeArguments* arguments) {
 }
 
 absl::Status Serve(ServeArguments arguments) {
-  if (absl::StrContains(arguments.environment, "://")) {
+  if (IsServerName(arguments.environment)) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", arguments.environment,
                      "' is behind a server already: have clients connect to that one"));

@@ -456,7 +456,7 @@ absl::StatusOr<EnvironmentInfo> DescribeGrpcEnv(const std::string& name) {
   EnvironmentInfo info;
   info.name = description.environment();
   for (const auto& described : description.settings()) {
-    EnvironmentInfo::Setting& setting = info.settings.emplace_back();
+    SettingSpec& setting = info.settings.emplace_back();
     setting.name = described.name();
     setting.description = described.description();
     setting.default_value = described.default_value();

@@ -202,7 +202,7 @@ void WorldRegistry::Drain() {
 void WorldRegistry::Describe(midlane::bridge::v1::DescribeEnvironmentResponse* response) const {
   const EnvironmentInfo& info = options_.info;
   response->set_environment(options_.environment);
-  for (const EnvironmentInfo::Setting& setting : info.settings) {
+  for (const SettingSpec& setting : info.settings) {
     auto* described = response->add_settings();
     described->set_name(setting.name);
     described->set_description(setting.description);

@@ -234,8 +234,7 @@ TEST(MakeEnv, SchemesGoToTheirHook) {
 TEST(MakeEnv, DescribesWithoutAStart) {
   absl::StatusOr<EnvironmentInfo> info = DescribeEnvironment("null");
   ASSERT_TRUE(info.ok());
-  EXPECT_THAT(info->settings,
-              testing::Contains(testing::Field(&EnvironmentInfo::Setting::name, "inputs")));
+  EXPECT_THAT(info->settings, testing::Contains(testing::Field(&SettingSpec::name, "inputs")));
   EXPECT_EQ(DescribeEnvironment("nosuchgame").status().code(), absl::StatusCode::kNotFound);
 }
 

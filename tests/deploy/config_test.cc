@@ -166,5 +166,17 @@ TEST(Config, LearnerAndWorkerAgreeOnWhatTheyShare) {
   EXPECT_EQ(described.learner.ppo.window, 8u);
 }
 
+TEST(Config, ChangesAreNamedWithWhatWas) {
+  Config before;
+  before.learner.rewards["touch"] = Schedule{1.0};
+  Config now = before;
+  EXPECT_TRUE(ConfigChanges(before, now).empty());
+  ASSERT_TRUE(SetConfigValue("ppo.gamma=0.9", &now).ok());
+  ASSERT_TRUE(SetConfigValue("rewards.touch=0.5", &now).ok());
+  EXPECT_THAT(ConfigChanges(before, now),
+              testing::UnorderedElementsAre(testing::StartsWith("ppo.gamma = 0.9, was "),
+                                            "rewards.touch = 0.5"));
+}
+
 }  // namespace
 }  // namespace midlane

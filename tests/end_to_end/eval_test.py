@@ -74,7 +74,7 @@ class BlobbyTest(CliTest):
         random = ["eval", "--env", "blobby", "--policy", "random", "--games", 2, "--opponent"]
         self.assert_refused(self.run_cli(*random, "nobody"), "nobody", "known: ", "reduced")
         self.assert_refused(self.run_cli(*random, "redused:3"), "'redused'", "did you mean reduced?")
-        self.assert_refused(self.run_cli(*random, "hyp014:x"), "hyp014:x", "a number from 0 to 25")
+        self.assert_refused(self.run_cli(*random, "hyp014:x"), "hyp014:x", "a whole number (0 to 25)")
         (self.folder / "runs/mine").mkdir(parents=True)
         self.assert_refused(self.run_cli(*random, "mine"), "--opponent runs/mine")
 

@@ -50,7 +50,7 @@ class CommandLineTest(CliTest):
         self.assert_refused(self.run_cli("train", "blobby", "--set", 'league.scripted=["nobody:0"]'),
                             "league.scripted", "nobody", "reduced")
         self.assert_refused(self.run_cli("train", "blobby", "--set", 'league.scripted=["reduced:x"]'),
-                            "league.scripted", "'x'", "like reduced:0")
+                            "league.scripted", "'reduced:x'", "a whole number (0 to 25)")
         self.assert_refused(self.run_cli("train", "minetest", "--set", 'league.scripted=["reduced"]'),
                             "league.scripted", "reduced", "no scripted bots")
         self.assertFalse((self.folder / "runs").exists(), "a refused command wrote something")
