@@ -241,7 +241,7 @@ absl::StatusOr<PreloadReport> RunPreloaded(const PreloadOptions& options) {
     absl::StatusOr<std::string> behind = FindBehindWrapper(options, preload, file->path);
     if (!behind.ok()) return behind.status();
     executable = behind->empty() ? FileName(file->path) : *behind;
-    if (options.behind_wrapper) options.behind_wrapper(executable);
+    if (options.runs_again) options.runs_again(*behind);
   }
 
   absl::StatusOr<std::unique_ptr<Run>> run = Run::Start(options, preload, executable);

@@ -36,8 +36,9 @@ struct PreloadOptions {
   bool vanilla = false;    // every hook passes through
   absl::Duration find_limit = absl::Seconds(5);         // then `causes` are looked for
   absl::Duration run_limit = absl::InfiniteDuration();  // then the program is stopped
-  // Told what a wrapper script was seen to start, before it is started again; may be null.
-  std::function<void(const std::string& executable)> behind_wrapper;
+  // Before a script is started again: what it was seen to start, or "" where nothing was; may be
+  // null.
+  std::function<void(const std::string& started)> runs_again;
   std::function<bool()> stop;                       // true: stop the program; may be null
   std::function<void(const PreloadReport&)> found;  // once: at find_limit, or when Lua
                                                     // was seen; may be null

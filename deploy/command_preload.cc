@@ -64,10 +64,11 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   options.stop = [&stopped] { return stopped != 0; };
   std::string said;
   bool said_lua = false;
-  options.behind_wrapper = [](const std::string& executable) {
-    fprintf(stderr,
-            "midlane: it starts %s: once more, to look into that (--executable %s avoids it)\n",
-            executable.c_str(), executable.c_str());
+  options.runs_again = [](const std::string& started) {
+    fprintf(stderr, "midlane: it is a script, which %s, and now runs once more%s\n",
+            started.empty() ? "started nothing that stayed" : ("started " + started).c_str(),
+            started.empty() ? " (--executable NAME: once alone)"
+                            : absl::StrCat(" (--executable ", started, ": once alone)").c_str());
   };
   options.found = [&](const PreloadReport& report) {
     said = Words(report);
