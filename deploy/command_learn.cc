@@ -34,7 +34,8 @@ class ProgressPrinter {
  public:
   ProgressPrinter(const std::string& folder, const Config& config)
       : metrics_(absl::StrCat(folder, "/metrics.jsonl")), config_(config) {
-    metrics_.Poll();  // what earlier starts wrote is no news
+    while (!metrics_.Poll().empty()) {  // what earlier starts wrote is no news
+    }
     thread_ = std::thread([this] {
       while (!ended_.WaitForNotificationWithTimeout(kShowEvery)) Show();
     });
@@ -51,22 +52,22 @@ class ProgressPrinter {
 
  private:
   void Show() {
-    bool iterated = false;
-    MetricsLine shown;
+    MetricsLine iteration;
     for (MetricsLine& line : metrics_.Poll()) {
       last_ = std::move(line);
-      if (last_.event != "iteration") continue;
-      iterated = true;
-      shown = last_;
+      if (last_.event == "iteration") iteration = last_;
     }
-    if (!iterated) return;
+    if (iteration.iteration == 0) return;
+    MetricsLine shown = iteration;
+    shown.timesteps_per_s = RateSince(shown_, iteration);
     printf("%s\n", ProgressLine(shown, config_).c_str());
     fflush(stdout);
+    shown_ = std::move(iteration);
   }
 
   MetricsFollower metrics_;
   const Config& config_;
-  MetricsLine last_;
+  MetricsLine last_, shown_;
   absl::Notification ended_;
   std::thread thread_;
 };

@@ -170,8 +170,9 @@ absl::Status Launcher::Supervise(Seat* seat) {
   return absl::OkStatus();
 }
 
-void Launcher::ReadMetrics() {
-  for (MetricsLine& line : metrics_.Poll()) {
+bool Launcher::ReadMetrics() {
+  std::vector<MetricsLine> lines = metrics_.Poll();
+  for (MetricsLine& line : lines) {
     const std::vector<std::string> reached = ladder_.Reached(line);
     if (!replaying_) {
       for (const std::string& sentence : reached) Say(absl::StrCat("* ", sentence));
@@ -185,6 +186,7 @@ void Launcher::ReadMetrics() {
       last_ = std::move(line);
     }
   }
+  return !lines.empty();
 }
 
 void Launcher::ClearProgress() {
@@ -200,13 +202,14 @@ void Launcher::Say(const std::string& text) {
 }
 
 void Launcher::ShowProgress() {
-  if (options_.quiet || !trained_ || last_.iteration == shown_iteration_) return;
-  if (last_.event == "stop") return;  // nothing was trained since the line before: no rate to show
+  if (options_.quiet || !trained_ || last_.iteration == shown_line_.iteration) return;
   const absl::Time now = absl::Now();
   if (now - shown_at_ < (terminal_ ? kTerminalEvery : kPlainEvery)) return;
   shown_at_ = now;
-  shown_iteration_ = last_.iteration;
-  std::string line = ProgressLine(last_, options_.config);
+  MetricsLine shown = last_;
+  shown.timesteps_per_s = RateSince(shown_line_, last_);
+  shown_line_ = last_;
+  std::string line = ProgressLine(shown, options_.config);
   if (!terminal_) {
     printf("%s\n", line.c_str());
   } else {
@@ -220,7 +223,8 @@ void Launcher::ShowProgress() {
 absl::Status Launcher::Run() {
   if (auto status = MakeFolder(absl::StrCat(options_.run_dir, "/log")); !status.ok()) return status;
   // What earlier starts wrote is no news, but its milestones are reached.
-  ReadMetrics();
+  while (ReadMetrics()) {
+  }
   replaying_ = false;
   if (auto status = StartLearner(); !status.ok()) return status;
   if (auto status = WaitForAddress(); !status.ok()) return status;

@@ -74,7 +74,7 @@ class Launcher {
   // Notices a death; decides about a restart. Errors end the run.
   absl::Status Supervise(Seat* seat);
   absl::Status GaveUp(const Seat& seat) const;
-  void ReadMetrics();
+  bool ReadMetrics();  // whether there was a line
   void ShowProgress();
   void ClearProgress();
   void Say(const std::string& text);
@@ -93,7 +93,7 @@ class Launcher {
   bool trained_ = false;   // at least one iteration since this start
   bool shown_ = false;     // a progress line stands on the terminal
   absl::Time shown_at_ = absl::InfinitePast();
-  uint64_t shown_iteration_ = 0;
+  MetricsLine shown_line_;
   volatile std::sig_atomic_t interrupted_ = 0;
 };
 

@@ -126,6 +126,13 @@ std::vector<std::string> Ladder::Reached(const MetricsLine& line) {
   return sentences;
 }
 
+double RateSince(const MetricsLine& before, const MetricsLine& now) {
+  if (before.iteration == 0 || now.iteration <= before.iteration || now.seconds <= before.seconds) {
+    return now.timesteps_per_s;
+  }
+  return double(now.timesteps - before.timesteps) / (now.seconds - before.seconds);
+}
+
 std::string ProgressLine(const MetricsLine& line, const Config& config) {
   std::string out = absl::StrFormat("%s timesteps  %s/s", ShortCount(double(line.timesteps)),
                                     WithThousands(uint64_t(line.timesteps_per_s)));

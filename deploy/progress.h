@@ -37,6 +37,9 @@ struct MetricsLine {
   std::map<std::string, uint64_t> chunks_dropped;
 };
 
+// Timesteps a second since `before`; of `now` alone where that is not an earlier line of its start.
+double RateSince(const MetricsLine& before, const MetricsLine& now);
+
 // False where `line` is not of this kind.
 bool ParseMetricsLine(const std::string& line, MetricsLine* out);
 

@@ -97,5 +97,20 @@ TEST(Progress, ShortNumbers) {
   EXPECT_EQ(ShortDuration(7209), "2:00:09");
 }
 
+TEST(Progress, TheRateIsThatBetweenTwoLines) {
+  MetricsLine before, now;
+  now.iteration = 9;
+  now.timesteps = 30000;
+  now.seconds = 12;
+  now.timesteps_per_s = 77;
+  EXPECT_EQ(RateSince(before, now), 77) << "nothing was shown before";
+  before.iteration = 4;
+  before.timesteps = 10000;
+  before.seconds = 2;
+  EXPECT_EQ(RateSince(before, now), 2000);
+  before.seconds = 12;
+  EXPECT_EQ(RateSince(before, now), 77) << "no time between";
+}
+
 }  // namespace
 }  // namespace midlane
