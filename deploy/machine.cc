@@ -40,7 +40,8 @@ std::vector<int> AvailableCpus() {
 
 MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus) {
   const auto cores = static_cast<uint32_t>(std::max<size_t>(1, cpus.size()));
-  const bool large = InnerWeights(config.learner.network) > kLargeNetwork;
+  const bool large =
+      config.learner.device == "cpu" && InnerWeights(config.learner.network) > kLargeNetwork;
   MachinePlan plan;
   plan.workers = config.run.workers;
   if (plan.workers == 0) plan.workers = large ? std::max(1u, cores / kCoresOfWorker) : cores;

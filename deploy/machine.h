@@ -25,7 +25,8 @@ struct MachinePlan {
 // Small networks: games need most of the machine, so every core gets a worker that stays there with
 // its games. To wake a process on the same core costs a quarter of waking one on an idle core, and
 // each exchange wakes two. One learner thread goes wherever there is room.
-// Large networks: libtorch takes every core, and one worker for four of them keeps it fed.
+// Large networks: libtorch takes every core, and one worker for four of them keeps it fed. Unless
+// it computes on a CUDA device: then the cores are the workers', as with small networks.
 MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus);
 
 }  // namespace midlane

@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 std::vector<int> Cpus(int count) {
   std::vector<int> cpus;
@@ -32,6 +33,16 @@ TEST(Machine, LargeNetworksGetEveryCore) {
   EXPECT_EQ(plan.learner_threads, 8u);
   EXPECT_EQ(plan.workers, 2u);
   EXPECT_THAT(plan.worker_cpus, IsEmpty()) << "libtorch's threads go wherever there is room";
+}
+
+TEST(Machine, LargeNetworksOnACudaDeviceLeaveTheCoresToWorkers) {
+  Config config;
+  config.learner.network.lstm = 512;
+  config.learner.device = "cuda:0";
+  const MachinePlan plan = PlanMachine(config, Cpus(8));
+  EXPECT_EQ(plan.learner_threads, 1u);
+  EXPECT_EQ(plan.workers, 8u);
+  EXPECT_THAT(plan.worker_cpus, SizeIs(8));
 }
 
 TEST(Machine, WhatTheConfigurationSaysStands) {

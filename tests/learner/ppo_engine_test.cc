@@ -1,5 +1,6 @@
 // The engines' loss, gradients and steps against PyTorch's (ppo_golden.h), against each other, and
-// against what must hold whatever the numbers.
+// against what must hold whatever the numbers: the torch engine on the CPU, and on CUDA where
+// there is a device.
 #include "learner/ppo_engine.h"
 
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 #include "learner/mlp_kernels.h"
 #include "learner/ppo.h"
 #include "rollout/sampler.h"
+#include "tests/learner/devices.h"
 #include "tests/learner/ppo_golden.h"
 
 namespace midlane {
@@ -75,11 +77,15 @@ void ExpectNear(const std::vector<float>& got, const std::vector<float>& want, d
   for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], tolerance) << "at " << i;
 }
 
-std::unique_ptr<PpoEngine> Torch(const NetworkShape& shape) {
-  auto engine = MakeTorchEngine(shape, "cpu", 1);
+std::unique_ptr<PpoEngine> Torch(const NetworkShape& shape, const std::string& device = "cpu") {
+  auto engine = MakeTorchEngine(shape, device, 1);
   EXPECT_TRUE(engine.ok()) << engine.status();
   return *std::move(engine);
 }
+
+class TorchEngineTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(On, TorchEngineTest, ::testing::ValuesIn(Devices()),
+                         [](const auto& test) { return test.param; });
 
 const std::vector<float> kNoMean(kInputs, 0.0f), kNoScale(kInputs, 1.0f);
 
@@ -112,18 +118,18 @@ TEST(PpoEngineTest, NativeAgreesWithPyTorch) {
               golden::kSharedAfterTwoSteps);
 }
 
-TEST(PpoEngineTest, TorchAgreesWithPyTorch) {
+TEST_P(TorchEngineTest, AgreesWithPyTorch) {
   const NetworkShape separate = Shape({5, 4}, 0, true), shared = Shape({5}, 0, false);
-  CheckGolden(separate, Torch(separate).get(), golden::kSeparateFigures, golden::kSeparateGradient,
-              golden::kSeparateAfterTwoSteps);
-  CheckGolden(shared, Torch(shared).get(), golden::kSharedFigures, golden::kSharedGradient,
-              golden::kSharedAfterTwoSteps);
+  CheckGolden(separate, Torch(separate, GetParam()).get(), golden::kSeparateFigures,
+              golden::kSeparateGradient, golden::kSeparateAfterTwoSteps);
+  CheckGolden(shared, Torch(shared, GetParam()).get(), golden::kSharedFigures,
+              golden::kSharedGradient, golden::kSharedAfterTwoSteps);
 }
 
 // Truncated windows with stored states and resets within them.
-TEST(PpoEngineTest, LstmWindowsAgreeWithPyTorch) {
+TEST_P(TorchEngineTest, LstmWindowsAgreeWithPyTorch) {
   const NetworkShape shape = Shape({5}, 4, false);
-  CheckGolden(shape, Torch(shape).get(), golden::kLstmFigures, golden::kLstmGradient,
+  CheckGolden(shape, Torch(shape, GetParam()).get(), golden::kLstmFigures, golden::kLstmGradient,
               golden::kLstmAfterTwoSteps);
 }
 
@@ -166,7 +172,7 @@ struct Case {
   double value_clip;
 };
 
-TEST(PpoEngineTest, NativeAndTorchAgreeOnEveryKindOfNetwork) {
+TEST_P(TorchEngineTest, AgreesWithNativeOnEveryKindOfNetwork) {
   const Case cases[] = {{{64, 64}, true, Activation::kTanh, false, 300, 0.2},
                         {{64, 64}, true, Activation::kTanh, true, 97, 0.2},
                         {{33, 17, 9}, true, Activation::kRelu, true, 96, 0},
@@ -185,7 +191,7 @@ TEST(PpoEngineTest, NativeAndTorchAgreeOnEveryKindOfNetwork) {
     LossOptions loss = kLoss;
     loss.value_clip = c.value_clip;
     auto native = MakeMlpEngine(shape);
-    auto torch = Torch(shape);
+    auto torch = Torch(shape, GetParam());
     for (PpoEngine* engine : {native.get(), torch.get()}) {
       engine->SetParameters(parameters);
       ASSERT_TRUE(engine->SetBatch(batch, mean, inv_std).ok());
@@ -229,10 +235,10 @@ TEST(PpoEngineTest, EveryInstructionSetAgrees) {
 }
 
 // Short windows are padded for the matrix products; the padding must not count.
-TEST(PpoEngineTest, PaddingOfShortWindowsDoesNotCount) {
+TEST_P(TorchEngineTest, PaddingOfShortWindowsDoesNotCount) {
   const NetworkShape shape = Shape({6}, 5, false);
   const Batch batch = RandomBatch(shape, true, 11, 3);  // windows of 4, 4 and 3
-  auto engine = Torch(shape);
+  auto engine = Torch(shape, GetParam());
   engine->SetParameters(Wave(ParameterCount(shape), 0.4, 1.3, 0.2));
   ASSERT_TRUE(engine->SetBatch(batch, kNoMean, kNoScale).ok());
   const auto weighted = [&](std::vector<std::vector<uint32_t>> parts) {
@@ -251,11 +257,11 @@ TEST(PpoEngineTest, PaddingOfShortWindowsDoesNotCount) {
 
 // By hand: at zero moments Adam's first step is lr * g / (|g| + epsilon) for each parameter, here
 // with the gradient scaled to the norm allowed.
-TEST(PpoEngineTest, FirstAdamStepAndClippingByHand) {
+TEST_P(TorchEngineTest, FirstAdamStepAndClippingByHand) {
   const NetworkShape shape = Shape({5}, 0, true);
   const Batch batch = GoldenBatch(shape);
   for (const bool native : {true, false}) {
-    auto engine = native ? MakeMlpEngine(shape) : Torch(shape);
+    auto engine = native ? MakeMlpEngine(shape) : Torch(shape, GetParam());
     const std::vector<float> before = Wave(ParameterCount(shape), 0.5, 1.7, 0.5);
     engine->SetParameters(before);
     ASSERT_TRUE(engine->SetBatch(batch, kNoMean, kNoScale).ok());
@@ -282,7 +288,7 @@ TEST(PpoEngineTest, RefusesDevicesThatAreNotThere) {
 
 // ---- TrainPpo -------------------------------------------------------------------------------
 
-TEST(PpoTest, AResumedRunTrainsOnBitForBit) {
+TEST_P(TorchEngineTest, AResumedRunTrainsOnBitForBit) {
   for (const uint32_t lstm : {0u, 4u}) {
     const NetworkShape shape = Shape({6}, lstm, true);
     const Batch batch = RandomBatch(shape, true, 100, 5);
@@ -290,7 +296,9 @@ TEST(PpoTest, AResumedRunTrainsOnBitForBit) {
     options.minibatch_steps = 30;
     options.epochs = 2;
     options.learning_rate = {1e-2, 0, 1000};
-    const auto make = [&] { return lstm > 0 ? Torch(shape) : MakeMlpEngine(shape); };
+    const auto make = [&] {
+      return lstm > 0 || GetParam() != "cpu" ? Torch(shape, GetParam()) : MakeMlpEngine(shape);
+    };
     const auto train = [&](PpoEngine* engine, uint64_t iteration) {
       ASSERT_TRUE(engine->SetBatch(batch, kNoMean, kNoScale).ok());
       PpoIteration at;
@@ -384,10 +392,10 @@ TEST(PpoTest, TargetKlEndsTheEpochs) {
   EXPECT_EQ(TrainPpo(options, {}, batch, &engine)->epochs, 1);
 }
 
-TEST(PpoTest, BehaviourErrorFindsAWrongMaskStateOrNormaliser) {
+TEST_P(TorchEngineTest, BehaviourErrorFindsAWrongMaskStateOrNormaliser) {
   for (const uint32_t lstm : {0u, 4u}) {
     const NetworkShape shape = Shape({6}, lstm, true);
-    auto engine = Torch(shape);
+    auto engine = Torch(shape, GetParam());
     const std::vector<float> parameters = Wave(ParameterCount(shape), 0.4, 1.7, 0.5);
     Batch batch = RandomBatch(shape, true, 42, 5);
     std::vector<uint32_t> rows = Rows(batch, shape);

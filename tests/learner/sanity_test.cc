@@ -1,17 +1,24 @@
-// Learning sanity: what the learner must solve before any game, each in seconds.
+// Learning sanity: what the learner must solve before any game, each in seconds; on the CPU, and on
+// CUDA where there is a device.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <memory>
 #include <vector>
 
+#include "tests/learner/devices.h"
 #include "tests/learner/toy_training.h"
 
 namespace midlane {
 namespace {
 
-ToyOptions Options(uint32_t inputs, std::vector<uint32_t> heads) {
+class SanityTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(On, SanityTest, ::testing::ValuesIn(Devices()),
+                         [](const auto& test) { return test.param; });
+
+ToyOptions Options(const std::string& device, uint32_t inputs, std::vector<uint32_t> heads) {
   ToyOptions options;
+  options.device = device;
   options.shape.inputs = inputs;
   options.shape.heads = std::move(heads);
   options.shape.config.hidden = {32};
@@ -46,8 +53,9 @@ class Bandit final : public Toy {
   Random* random_;
 };
 
-TEST(SanityTest, Bandit) {
-  ToyTraining training(Options(1, {4}), [](Random* r) { return std::make_unique<Bandit>(r); });
+TEST_P(SanityTest, Bandit) {
+  ToyTraining training(Options(GetParam(), 1, {4}),
+                       [](Random* r) { return std::make_unique<Bandit>(r); });
   Train(&training, 40);
   EXPECT_GT(training.Probabilities({1})[2], 0.9);
 }
@@ -74,8 +82,9 @@ class Delayed final : public Toy {
   int good_ = 0;
 };
 
-TEST(SanityTest, DelayedReward) {
-  ToyTraining training(Options(3, {3}), [](Random*) { return std::make_unique<Delayed>(); });
+TEST_P(SanityTest, DelayedReward) {
+  ToyTraining training(Options(GetParam(), 3, {3}),
+                       [](Random*) { return std::make_unique<Delayed>(); });
   EXPECT_GT(Train(&training, 60), 0.09) << "of 0.1 a timestep; chance gives 0.033";
 }
 
@@ -104,17 +113,19 @@ class Memory final : public Toy {
   uint32_t cue_ = 0;
 };
 
-double TrainMemory(uint32_t lstm, int iterations) {
-  ToyOptions options = Options(2, {2});
+double TrainMemory(const std::string& device, uint32_t lstm, int iterations) {
+  ToyOptions options = Options(device, 2, {2});
   options.shape.config.lstm = lstm;
   options.ppo.normalise_observation = false;
   ToyTraining training(options, [](Random* r) { return std::make_unique<Memory>(r); });
   return Train(&training, iterations) * Memory::kLength;
 }
 
-TEST(SanityTest, AnLstmRemembers) { EXPECT_GT(TrainMemory(16, 60), 0.9); }
+TEST_P(SanityTest, AnLstmRemembers) { EXPECT_GT(TrainMemory(GetParam(), 16, 60), 0.9); }
 
-TEST(SanityTest, AnMlpCannotRemember) { EXPECT_LT(std::abs(TrainMemory(0, 60)), 0.2); }
+TEST_P(SanityTest, AnMlpCannotRemember) {
+  EXPECT_LT(std::abs(TrainMemory(GetParam(), 0, 60)), 0.2);
+}
 
 // Choice 0 pays 1 and is forbidden half of the time, choice 1 pays 0.5, the others nothing.
 class Masked final : public Toy {
@@ -139,8 +150,8 @@ class Masked final : public Toy {
   bool allowed_ = true;
 };
 
-TEST(SanityTest, MaskedActions) {
-  ToyOptions options = Options(1, {5});
+TEST_P(SanityTest, MaskedActions) {
+  ToyOptions options = Options(GetParam(), 1, {5});
   options.masked = true;
   ToyTraining training(options, [](Random* r) { return std::make_unique<Masked>(r); });
   EXPECT_GT(Train(&training, 60), 0.7) << "of 0.75";
@@ -159,8 +170,8 @@ class MatchingPennies final : public Toy {
   }
 };
 
-TEST(SanityTest, MatchingPenniesInSelfPlayGoesToEvenOdds) {
-  ToyOptions options = Options(1, {2});
+TEST_P(SanityTest, MatchingPenniesInSelfPlayGoesToEvenOdds) {
+  ToyOptions options = Options(GetParam(), 1, {2});
   options.agents = 2;
   options.ppo.normalise_observation = false;
   // Gradient play circles around the equilibrium; the entropy bonus draws it in, unless the small

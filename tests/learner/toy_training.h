@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "learner/ppo.h"
@@ -35,6 +36,7 @@ struct ToyOptions {
   uint32_t worlds = 16;
   uint32_t steps = 64;  // of a chunk
   uint64_t seed = 1;
+  std::string device = "cpu";  // "cpu": an MLP by the native engine
 };
 
 class ToyTraining {
@@ -46,8 +48,8 @@ class ToyTraining {
         batch_(BatchShape{options_.shape.inputs, options_.shape.logits_width(), options_.masked,
                           static_cast<uint32_t>(options_.shape.heads.size()), 1,
                           options_.shape.state_width(), options_.ppo.window}) {
-    if (options_.shape.config.lstm > 0) {
-      engine_ = *MakeTorchEngine(options_.shape, "cpu", 1);
+    if (options_.shape.config.lstm > 0 || options_.device != "cpu") {
+      engine_ = *MakeTorchEngine(options_.shape, options_.device, 1);
     } else {
       engine_ = MakeMlpEngine(options_.shape);
     }

@@ -1,4 +1,4 @@
-// The native policy against the torch one, over many shapes.
+// The native policy against the torch one, over many shapes; on CUDA too where there is a device.
 #include "rollout/policy/torch/torch_policy.h"
 
 #include <gmock/gmock.h>
@@ -12,18 +12,18 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::unique_ptr<Policy> MakeTorch(const NetworkShape& shape) {
-  auto policy = MakeTorchPolicy(shape, "cpu");
+std::unique_ptr<Policy> MakeTorch(const NetworkShape& shape, const std::string& device = "cpu") {
+  auto policy = MakeTorchPolicy(shape, device);
   EXPECT_TRUE(policy.ok()) << policy.status();
   return *std::move(policy);
 }
 
 class BackendsTest : public ::testing::TestWithParam<NetworkShape> {};
 
-TEST_P(BackendsTest, AgreeTo1e5) {
-  const NetworkShape& shape = GetParam();
+void CheckNativeAgainstTorch(const NetworkShape& shape, const std::string& device) {
   for (auto* const* kernels = AvailableKernels(); *kernels != nullptr; ++kernels) {
-    auto checking = MakeCheckingPolicy(MakeNativePolicy(shape, **kernels), MakeTorch(shape), 1e-5f);
+    auto checking =
+        MakeCheckingPolicy(MakeNativePolicy(shape, **kernels), MakeTorch(shape, device), 1e-5f);
     for (uint32_t seed = 1; seed <= 2; ++seed) {
       ASSERT_TRUE(checking->Load(RandomWeights(shape, seed)).ok());
       for (const uint32_t rows : {1u, 2u, 5u, 16u, 97u}) {
@@ -41,6 +41,11 @@ TEST_P(BackendsTest, AgreeTo1e5) {
       }
     }
   }
+}
+
+TEST_P(BackendsTest, AgreeTo1e5) {
+  CheckNativeAgainstTorch(GetParam(), "cpu");
+  if (MakeTorchPolicy(GetParam(), "cuda").ok()) CheckNativeAgainstTorch(GetParam(), "cuda");
 }
 
 INSTANTIATE_TEST_SUITE_P(
