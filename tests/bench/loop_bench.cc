@@ -10,9 +10,6 @@
 // loop_grpc        the same with every game behind one `midlane serve` on this machine, with the
 //                  batches that `midlane train grpc://` has by default.
 //                  Primitive: the loop over the local channel, with its own defaults.
-// For scale (information, not measured here; from the issue): on this kind of machine
-// Stable-Baselines3's PPO trains 4,900 timesteps/s on the first, Sample Factory 1,200 to 2,200 on
-// the second.
 #include <sys/wait.h>
 #include <unistd.h>
 
