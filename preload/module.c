@@ -23,6 +23,7 @@ struct target {
 };
 
 static struct target targets[MIDLANE_TENSORS_MAX];
+static uint32_t elements_together;
 static uint64_t last_frame;
 static bool exchanged;
 
@@ -106,6 +107,23 @@ static int observe(lua_State* L) {
                            (int)targets[tensor].elements, (int)given);
   }
   return write_elements(L, agent, tensor, 3, 0, given);
+}
+
+// observe_all(agent, v1, ...) [-n, +0, e]
+static int observe_all(lua_State* L) {
+  uint32_t agent = check_index(L, 1, agents(), "midlane.observe_all: agent");
+  uint32_t given = (uint32_t)(midlane_lua.lua_gettop(L) - 1);
+  if (given != elements_together) {
+    midlane_lua.luaL_error(L,
+                           "midlane.observe_all: %d elements were declared together, and %d come",
+                           (int)elements_together, (int)given);
+  }
+  int argument = 2;
+  for (uint32_t t = 0; t < midlane_exchange.spec->tensors; t++) {
+    write_elements(L, agent, t, argument, 0, targets[t].elements);
+    argument += (int)targets[t].elements;
+  }
+  return 0;
 }
 
 // observe_at(agent, tensor, first, v1, ...) [-n, +0, e]
@@ -246,10 +264,12 @@ static int declare(lua_State* L) {
     }
     return 0;
   }
+  elements_together = 0;
   for (uint32_t t = 0; t < spec.tensors; t++) {
     uint32_t elements = 1;
     for (uint32_t i = 0; i < spec.tensor[t].rank; i++) elements *= spec.tensor[t].shape[i];
     targets[t] = (struct target){spec.tensor[t].offset, elements, spec.tensor[t].dtype};
+    elements_together += elements;
   }
   if (!midlane_exchange_declare(&spec, message, sizeof(message))) {
     midlane_lua.luaL_error(L, "%s", message);
@@ -436,10 +456,21 @@ void midlane_module_push(lua_State* L, uint32_t state, int environment) {
     const char* name;
     lua_CFunction function;
   } functions[] = {
-      {"declare", declare},       {"settings", settings}, {"observe", observe}, {"reward", reward},
-      {"observe_at", observe_at}, {"metric", metric},     {"post", post},       {"action", action},
-      {"effect", effect},         {"advance", advance},   {"keys", keys},       {"quit", quit},
-      {"log", log_line},          {"seed", seed},
+      {"declare", declare},
+      {"settings", settings},
+      {"observe", observe},
+      {"reward", reward},
+      {"observe_all", observe_all},
+      {"observe_at", observe_at},
+      {"metric", metric},
+      {"post", post},
+      {"action", action},
+      {"effect", effect},
+      {"advance", advance},
+      {"keys", keys},
+      {"quit", quit},
+      {"log", log_line},
+      {"seed", seed},
   };
   for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
     add_function(L, module, functions[i].name, functions[i].function);

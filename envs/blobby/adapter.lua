@@ -26,7 +26,6 @@ local NET_NEAR, NET_FAR = 400 - 38.5, 400 + 38.5     -- x of a ball at the net's
 local NET_TOP = 245.5                                -- y below which a ball hits the net
 
 local LEFT, RIGHT = 0, 1                             -- the game's players
-local BALL, AIM, OWN, OPPONENT, RALLY = 1, 2, 3, 4, 5                          -- tensors
 local POINT_WON, POINT_LOST, TOUCH, CROSSING, SERVE_WAIT = 1, 2, 3, 4, 5       -- reward terms
 local WON, LOST, POINTS_FOR, POINTS_AGAINST, RALLIES, FRAMES = 1, 2, 3, 4, 5, 6  -- metrics
 
@@ -51,7 +50,7 @@ local function spec()
   }
 end
 
-local math_sqrt = math.sqrt
+local math_min, math_sqrt = math.min, math.sqrt
 
 -- The seed of the match that is about to begin: the world setting, else drawn from the world's seed and the number of
 -- the match in this process. 31 bits, as C's srand gets it.
@@ -104,17 +103,11 @@ local function landing(x, y, vx, vy)
   return at, WIDTH - at, time
 end
 
-local function clamp(value, limit)
-  if value > limit then return limit end
-  if value < -limit then return -limit end
-  return value
-end
-
 -- Takes the match over: replaces three of the rules' callbacks in `game`, the rules script's environment. A `stale`
 -- match runs with other bots than the settings name, because the game read its configuration before they changed.
 local function attach(game, settings, stale)
   local shared, exchange, reward, post = midlane.shared, midlane.exchange, midlane.reward, midlane.post
-  local observe, action, effect = midlane.observe, midlane.action, midlane.effect
+  local observe_all, action, effect = midlane.observe_all, midlane.action, midlane.effect
   local FIRST, TERMINATED, TRUNCATED, MATCH_OVER, PASSIVE =
       midlane.FIRST, midlane.TERMINATED, midlane.TRUNCATED, midlane.MATCH_OVER, midlane.PASSIVE
   local ballx, bally, bspeedx, bspeedy = game.ballx, game.bally, game.bspeedx, game.bspeedy
@@ -143,6 +136,7 @@ local function attach(game, settings, stale)
   local serve_since = frame         -- since when a serve is waited for
   local server, last_touch, ball_side = LEFT, nil, nil
   local left_touches, right_touches, left_score, right_score, rallies = 0, 0, 0, 0, 0
+  local left_points, right_points = 0, 0   -- the scores as they are observed
   local first = FIRST
   local left_left, left_right, left_jump, right_left, right_right, right_jump =
       false, false, false, false, false, false
@@ -152,16 +146,19 @@ local function attach(game, settings, stale)
   end
 
   local function observe_agent(agent, x, y, vx, vy, land_x, land_time, own_x, own_y, own_vx, own_vy, own_touches,
-                               opp_x, opp_y, opp_vx, opp_vy, opp_touches, own_serve, opp_serve, own_score, opp_score)
-    observe(agent, BALL, x / 400 - 1, (468.5 - y) / 400, vx / 15, vy / -15, land_x / 400 - 1, land_time / 100)
-    observe(agent, AIM, clamp((x - own_x) / 75, 2), clamp((land_x - own_x) / 75, 2))
-    observe(agent, OWN, own_x / 400 - 1, (BLOB_GROUND - own_y) / 250, own_vx / 4.5, own_vy / -15.1, own_touches / 3)
-    observe(agent, OPPONENT, opp_x / 400 - 1, (BLOB_GROUND - opp_y) / 250, opp_vx / 4.5, opp_vy / -15.1,
-            opp_touches / 3)
-    observe(agent, RALLY, own_serve, opp_serve, clamp(own_score / 15, 2), clamp(opp_score / 15, 2))
+                               opp_x, opp_y, opp_vx, opp_vy, opp_touches, own_serve, opp_serve, own_points, opp_points)
+    local ball_ahead, landing_ahead = (x - own_x) / 75, (land_x - own_x) / 75
+    if ball_ahead > 2 then ball_ahead = 2 elseif ball_ahead < -2 then ball_ahead = -2 end
+    if landing_ahead > 2 then landing_ahead = 2 elseif landing_ahead < -2 then landing_ahead = -2 end
+    observe_all(agent,
+                x / 400 - 1, (468.5 - y) / 400, vx / 15, vy / -15, land_x / 400 - 1, land_time / 100,
+                ball_ahead, landing_ahead,
+                own_x / 400 - 1, (BLOB_GROUND - own_y) / 250, own_vx / 4.5, own_vy / -15.1, own_touches / 3,
+                opp_x / 400 - 1, (BLOB_GROUND - opp_y) / 250, opp_vx / 4.5, opp_vy / -15.1, opp_touches / 3,
+                own_serve, opp_serve, own_points, opp_points)
   end
 
-  local function observe_all()
+  local function observe()
     local x, y, vx, vy = ballx(), bally(), bspeedx(), bspeedy()
     local left_x, left_y, left_vx, left_vy = posx(LEFT), posy(LEFT), speedx(LEFT), speedy(LEFT)
     local right_x, right_y, right_vx, right_vy = posx(RIGHT), posy(RIGHT), speedx(RIGHT), speedy(RIGHT)
@@ -176,13 +173,13 @@ local function attach(game, settings, stale)
     end
     if left_agent or unwatched then
       observe_agent(1, x, y, vx, vy, land_left, land_time, left_x, left_y, left_vx, left_vy, left_touches,
-                    WIDTH - right_x, right_y, -right_vx, right_vy, right_touches, left_serve, right_serve, left_score,
-                    right_score)
+                    WIDTH - right_x, right_y, -right_vx, right_vy, right_touches, left_serve, right_serve, left_points,
+                    right_points)
     end
     if right_agent then
       observe_agent(2, WIDTH - x, y, -vx, vy, land_right, land_time, WIDTH - right_x, right_y, -right_vx, right_vy,
                     right_touches, left_x, left_y, left_vx, left_vy, left_touches, right_serve, left_serve,
-                    right_score, left_score)
+                    right_points, left_points)
     end
     local side = x < 400 and LEFT or RIGHT
     if running and side ~= ball_side and ball_side == last_touch then
@@ -207,7 +204,7 @@ local function attach(game, settings, stale)
   end
 
   local function post_all(flags)
-    observe_all()
+    observe()
     if left_agent then
       post(1, flags)
     elseif unwatched then
@@ -337,6 +334,7 @@ local function attach(game, settings, stale)
     if over or dead then return won end
     local winner = left > left_score and LEFT or RIGHT
     left_score, right_score, rallies = left, right, rallies + 1
+    left_points, right_points = math_min(left / 15, 2), math_min(right / 15, 2)
     if left_agent or unwatched then reward(1, winner == LEFT and POINT_WON or POINT_LOST, 1) end
     if right_agent then reward(2, winner == RIGHT and POINT_WON or POINT_LOST, 1) end
     local now = frame + interval - wait + 1  -- the frame that would show this state

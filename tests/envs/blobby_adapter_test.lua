@@ -33,6 +33,14 @@ local function new_host(settings)
              ("%s[%d] = %g is out of bounds"):format(bound.name, i, value))
     end
   end
+  function m.observe_all(agent, ...)
+    local first, values = 0, {...}
+    for tensor, spec in ipairs(host.spec.observations) do
+      m.observe(agent, tensor, table.unpack(values, first + 1, first + spec.shape[1]))
+      first = first + spec.shape[1]
+    end
+    assert(first == #values, "count of elements")
+  end
   function m.reward(agent, term, x)
     slots[agent].rewards = slots[agent].rewards or {}
     local rewards = slots[agent].rewards

@@ -33,11 +33,12 @@ return {
     env.think = function(frame)
       if settings.fail == "think" then local x = nil; return x.y end
       local bad = settings.fail == "nan" and frame == 2 and 0 / 0 or 0.5
+      midlane.observe(1, 1, frame, 1, bad, true)
+      midlane.observe(1, 2, -frame, 2, 3, 4)
+      midlane.observe_at(1, 3, 1, 1, 0)
+      midlane.observe_at(1, 3, 3, true)
+      midlane.observe_all(2, frame, 2, bad, true, -frame, 2, 3, 4, 1, 0, true)
       for agent = 1, 2 do
-        midlane.observe(agent, 1, frame, agent, bad, true)
-        midlane.observe(agent, 2, -frame, 2, 3, 4)
-        midlane.observe_at(agent, 3, 1, 1, 0)
-        midlane.observe_at(agent, 3, 3, true)
         midlane.reward(agent, 1, 0.25)
         midlane.reward(agent, 1, 0.5)
         midlane.metric(agent, 1, agent - 1)
