@@ -25,6 +25,7 @@ namespace midlane {
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitShort = 3;
+inline constexpr int kExitStopped = 130;  // by Ctrl-C: as a shell has it
 
 // One run of the program. Subcommands set exit_code.
 struct CommandContext {

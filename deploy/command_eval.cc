@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -166,9 +167,12 @@ absl::StatusOr<Team> LoadTeam(const EvalArguments& arguments, const CommandConte
 // `row` of each team against those behind it.
 absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t row,
                                          const EvaluationOptions& base) {
+  std::atomic<bool> stop{false};
+  const StopOnSignal on_signal([&stop] { stop = true; });
   std::vector<EvaluationOptions> threads;
   for (const Team& team : teams) {
     EvaluationOptions& options = threads.emplace_back(base);
+    options.stop = &stop;
     SetSubject(team[row], &options);
     for (size_t i = row + 1; i < team.size(); ++i) options.opponents.push_back(team[i].player);
   }
@@ -182,6 +186,9 @@ absl::Status WriteJson(const EvalArguments& arguments, const std::string& text) 
   fputs(text.c_str(), stdout);
   return absl::OkStatus();
 }
+
+constexpr char kStoppedText[] =
+    "stopped before every match was finished: quick matches are favoured, so read it with care\n";
 
 // Whom, with which weights, and how.
 void PrintHeader(const EvalArguments& arguments, const Contestant& subject, FILE* text_out) {
@@ -202,7 +209,7 @@ void PrintHeader(const EvalArguments& arguments, const Contestant& subject, FILE
 }
 
 absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
-                   const EvaluationOptions& base, FILE* text_out) {
+                   const EvaluationOptions& base, FILE* text_out, CommandContext* context) {
   const Team& contestants = teams.front();
   const size_t count = contestants.size();
   std::vector<std::vector<double>> rates(count, std::vector<double>(count, -1));
@@ -222,10 +229,17 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
       rates[row][column] = both.win_rate;
       rates[column][row] = double(both.lost) / played;
     }
+    const bool stopped = result->stopped;
     rows.push_back(*std::move(result));
+    if (stopped) {
+      context->exit_code = kExitStopped;
+      rows.resize(count - 1);
+      break;
+    }
     if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), text_out);
+  if (context->exit_code == kExitStopped) fputs(kStoppedText, text_out);
   if (cut > 0) {
     fprintf(text_out, "%llu matches were cut by a limit: won by neither\n",
             (unsigned long long)cut);
@@ -244,9 +258,14 @@ absl::Status Table(const EvalArguments& arguments, const Spec& spec, const std::
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
   fputs(EvaluationTable(spec, *result).c_str(), text_out);
+  if (result->stopped) fputs(kStoppedText, text_out);
   if (auto status = WriteJson(arguments, EvaluationJson(spec, teams.front(), options, *result));
       !status.ok()) {
     return status;
+  }
+  if (result->stopped) {
+    context->exit_code = kExitStopped;
+    return absl::OkStatus();
   }
   if (arguments.check_determinism) {
     if (auto status = CheckDeterminism(arguments, *context, *result); !status.ok()) return status;
@@ -302,7 +321,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     teams.push_back(*std::move(team));
   }
   const absl::Status status = arguments.cross
-                                  ? Cross(arguments, *spec, teams, options, text_out)
+                                  ? Cross(arguments, *spec, teams, options, text_out, context)
                                   : Table(arguments, *spec, teams, options, text_out, context);
   if (!status.ok() && made && ReadFile(arguments.json).value_or("-").empty()) {
     unlink(arguments.json.c_str());
@@ -317,7 +336,8 @@ void AddEvalCommand(CLI::App* app, CommandContext* context) {
   CLI::App* command = app->add_subcommand(
       "eval",
       "Play matches of a trained agent against bots or other agents and print a table: matches\n"
-      "from both sides, with fixed seeds; matches cut by the frame limit never count as won.");
+      "from both sides, with fixed seeds; matches cut by the frame limit never count as won.\n"
+      "Ctrl-C ends it with the table of the matches that are finished.");
   command->footer(
       "Examples:\n"
       "  midlane eval blobby                                    against every shipped bot\n"

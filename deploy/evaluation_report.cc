@@ -125,6 +125,7 @@ Json EvaluationObject(const Spec& spec, absl::Span<const Contestant> contestants
   Json json = {{"subject", contestants[0].player.name},
                {"midlane", MIDLANE_VERSION},
                {"environment", spec.environment},
+               {"stopped", result.stopped},
                {"conditions", ConditionsJson(options)},
                {"decision_us_p50", result.decision_us_p50},
                {"decision_us_p99", result.decision_us_p99},

@@ -58,6 +58,10 @@ struct Batch {
   std::vector<float> values;
 };
 
+bool Stopped(const EvaluationOptions& options) {
+  return options.stop != nullptr && options.stop->load(std::memory_order_relaxed);
+}
+
 // One thread's worlds.
 class Evaluation {
  public:
@@ -450,7 +454,7 @@ absl::Status Evaluation::Run(const std::atomic<bool>& failed) {
                        [](const World& world) { return world.match.has_value(); });
   };
   uint64_t turns = 0;
-  while (playing() && !failed.load(std::memory_order_relaxed)) {
+  while (playing() && !failed.load(std::memory_order_relaxed) && !Stopped(options_)) {
     if (++turns % kTurnsATold == 0) TellLongest();
     const uint32_t seen = doorbell_->rings();
     bool any = false;
@@ -548,6 +552,7 @@ absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> 
     latency.Add(evaluations[i]->latency());
   }
   EvaluationResult result;
+  result.stopped = Stopped(options) && !book.finished();
   result.opponents = book.TakeScores();
   result.decision_us_p50 = latency.Quantile(0.5);
   result.decision_us_p99 = latency.Quantile(0.99);

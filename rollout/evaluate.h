@@ -2,7 +2,7 @@
 //
 // Fairness: every opponent is met equally often from both sides, with match seeds base, base + 1,
 //   ... that are the same for every policy evaluated and for both sides; quick matches are not
-//   favoured (every started match is finished or cut).
+//   favoured (every started match is finished or cut), unless it is stopped.
 // Cut: a match that the frame limit ended, or that the world ended TRUNCATED, is counted as cut,
 //   whatever its metrics say: never as won, lost or drawn. Training counts likewise (worker.cc).
 // Determinism: a match's actions are sampled from its seed and side alone, so with a backend whose
@@ -17,6 +17,7 @@
 #ifndef MIDLANE_ROLLOUT_EVALUATE_H_
 #define MIDLANE_ROLLOUT_EVALUATE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -62,11 +63,14 @@ struct EvaluationOptions {
   // Called with a match's record so far at its first timestep, where a metric has changed since,
   // and at its end; the outcome is INVALID until then. May be null.
   std::function<void(const MatchRecord& record)> watch;
+  // Once it is true nothing more is played: the result has the finished matches alone. May be null;
+  // outlives the evaluation.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 struct OpponentScore {
   std::string opponent;
-  std::vector<MatchRecord> matches;  // sides alternate, seeds ascend
+  std::vector<MatchRecord> matches;  // finished ones; sides alternate, seeds ascend
   uint64_t crashes = 0;              // games that died; their matches were played again
   std::string first_crash;           // why the first one did; one line
   uint64_t won = 0, lost = 0, drawn = 0, cut = 0;
@@ -74,6 +78,7 @@ struct OpponentScore {
 };
 
 struct EvaluationResult {
+  bool stopped = false;  // before every match was finished: quick matches are favoured
   std::vector<OpponentScore> opponents;
   double decision_us_p50 = 0, decision_us_p99 = 0;  // of one batch in the policy, sampling included
 };

@@ -1,5 +1,6 @@
 #include "rollout/match_book.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -103,10 +104,19 @@ absl::Status MatchBook::Crashed(const Match& match, uint32_t times, const absl::
   return absl::OkStatus();
 }
 
+bool MatchBook::finished() {
+  absl::MutexLock lock(&mu_);
+  return std::all_of(scores_.begin(), scores_.end(), [this](const OpponentScore& score) {
+    return Played(score) == options_.matches;
+  });
+}
+
 std::vector<OpponentScore> MatchBook::TakeScores() {
   absl::MutexLock lock(&mu_);
   for (OpponentScore& score : scores_) {
     const uint64_t played = Played(score);
+    std::erase_if(score.matches,
+                  [](const MatchRecord& match) { return match.outcome == Outcome::INVALID; });
     score.win_rate = played > 0 ? static_cast<double>(score.won) / static_cast<double>(played) : 0;
     WilsonInterval(score.won, played, kWilsonZ95, &score.wilson_low, &score.wilson_high);
   }

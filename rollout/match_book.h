@@ -56,7 +56,10 @@ class MatchBook {
   // The match that has been under way longest: one that does not end is no silence.
   void TellLongest(const Match& match, uint64_t frames);
 
-  // The scores, with their rates. REQUIRES: every thread is done.
+  // Whether nothing is left to play or under way.
+  bool finished();
+
+  // The scores of finished matches, with their rates. REQUIRES: every thread is done.
   std::vector<OpponentScore> TakeScores();
 
  private:

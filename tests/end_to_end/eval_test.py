@@ -1,5 +1,7 @@
 """`midlane train blobby` and `midlane eval`: the real game, for seconds."""
 import json
+import signal
+import time
 import unittest
 
 from cli import CliTest, accounting
@@ -69,6 +71,23 @@ class BlobbyTest(CliTest):
         self.assertEqual(pairs, [("random", "reduced", 2), ("random", "hyp014", 2),
                                  ("reduced", "hyp014", 2)])
         self.assertEqual([row[i] for i, row in enumerate(cross["win_rates"])], [None] * 3)
+
+    def test_one_that_is_stopped_shows_what_it_has(self):
+        evaluation = self.start("eval", "--env", "blobby", "--policy", "random", "--opponent",
+                                "reduced", "--games", 100000, "--setting", "points_to_win=1",
+                                "--json", "out.json")
+        time.sleep(2)
+        evaluation.send_signal(signal.SIGINT)
+        self.finish(evaluation)
+        self.assertEqual(evaluation.returncode, 130, evaluation.out + evaluation.err)
+        self.assertIn("stopped before every match was finished", evaluation.out)
+        result = json.loads((self.folder / "out.json").read_text())
+        self.assertTrue(result["stopped"])
+        [opponent] = result["opponents"]
+        self.assertGreater(len(opponent["matches"]), 0)
+        both = opponent["both"]
+        self.assertEqual(len(opponent["matches"]),
+                         both["won"] + both["lost"] + both["drawn"] + both["cut"])
 
     def test_unknown_bots_are_refused(self):
         random = ["eval", "--env", "blobby", "--policy", "random", "--games", 2, "--opponent"]

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -339,6 +340,34 @@ TEST_F(EvaluateTest, AWatcherIsToldEveryScore) {
   EXPECT_EQ(points[16], 15);
   EXPECT_EQ(outcomes[15], Outcome::INVALID);
   EXPECT_EQ(outcomes[16], Outcome::LOST);
+}
+
+TEST_F(EvaluateTest, OneThatIsStoppedHasItsFinishedMatches) {
+  std::atomic<bool> stop{false};
+  uint64_t over = 0;
+  options_.stop = &stop;
+  options_.watch = [&](const MatchRecord& match) {
+    over += match.outcome != Outcome::INVALID;
+    stop = over >= 5;
+  };
+  const EvaluationResult result = Run();
+  EXPECT_TRUE(result.stopped);
+  const OpponentScore& score = result.opponents[0];
+  EXPECT_EQ(score.lost, over);
+  EXPECT_EQ(score.matches.size(), over);
+  for (const MatchRecord& match : score.matches) EXPECT_EQ(match.outcome, Outcome::LOST);
+  EXPECT_LT(over, 20u);
+}
+
+TEST_F(EvaluateTest, AStopAfterTheLastMatchStopsNothing) {
+  std::atomic<bool> stop{false};
+  uint64_t over = 0;
+  options_.stop = &stop;
+  options_.watch = [&](const MatchRecord& match) {
+    over += match.outcome != Outcome::INVALID;
+    stop = over >= 20;
+  };
+  EXPECT_FALSE(Run().stopped);
 }
 
 TEST_F(EvaluateTest, AMatchAfterACutOneBeginsAfresh) {
