@@ -13,6 +13,9 @@ BUILD = pathlib.Path(os.environ.get("MIDLANE_BUILD_DIR", "build")).resolve()
 SOURCE = pathlib.Path(os.environ.get("MIDLANE_SOURCE_DIR", ".")).resolve()
 MIDLANE = BUILD / "bin" / "midlane"
 
+# Beside other programs on a busy machine, workers of the default niceness would starve.
+AWAKE = ["--set", "run.worker_nice=0"]
+
 
 class CliTest(unittest.TestCase):
     """Each test runs in a fresh folder, `self.folder`, and leaves no process behind."""

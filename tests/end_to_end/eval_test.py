@@ -4,9 +4,9 @@ import signal
 import time
 import unittest
 
-from cli import CliTest, accounting
+from cli import AWAKE, CliTest, accounting
 
-QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2"]
+QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2", *AWAKE]
 # The likeliest action of so young an agent may be never to serve.
 BRIEF = ["--frames-max", 20000]
 

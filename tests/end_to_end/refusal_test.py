@@ -6,9 +6,10 @@ import socket
 import subprocess
 import unittest
 
-from cli import CliTest
+from cli import AWAKE, CliTest
 
-QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1"]
+QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1",
+         *AWAKE]
 
 
 class CommandLineTest(CliTest):

@@ -2,10 +2,11 @@
 import signal
 import unittest
 
-from cli import MIDLANE, CliTest, accounting, kill, processes_of
+from cli import AWAKE, MIDLANE, CliTest, accounting, kill, processes_of
 
 # Small and quick: iterations of a fraction of a second.
-QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1"]
+QUICK = ["--set", "ppo.batch_steps=2048", "--set", "ppo.minibatch_steps=1024", "--set", "ppo.epochs=1",
+         *AWAKE]
 
 
 class TrainTest(CliTest):

@@ -5,9 +5,9 @@ import subprocess
 import time
 import unittest
 
-from cli import CliTest
+from cli import AWAKE, CliTest
 
-QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2"]
+QUICK = ["--set", "ppo.batch_steps=4096", "--set", "run.games=2", *AWAKE]
 
 
 class Screen:
