@@ -22,7 +22,6 @@
 #define MIDLANE_BRIDGE_ENV_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,8 +34,6 @@
 #include "bridge/spec.h"
 
 namespace midlane {
-
-// World settings by name; every environment documents its own. All are optional.
 
 // One agent's side of the current timestep.
 struct AgentView {
@@ -134,8 +131,8 @@ absl::StatusOr<Spec> SpecOf(const EnvOptions& options);
 struct EnvironmentInfo {
   std::string name;
   bool at_once = false;  // its worlds live in the caller's process and answer within the call
-  std::vector<SettingSpec>
-      settings;                   // of a server: names, descriptions, defaults and choices alone
+  // Of a server: names, descriptions, defaults and choices alone.
+  std::vector<SettingSpec> settings;
   std::vector<std::string> bots;  // scripted opponents, values of the settings named like agents
   std::string default_strength;
 };

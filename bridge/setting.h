@@ -17,6 +17,7 @@
 
 namespace midlane {
 
+// World settings by name; every environment documents its own. All are optional.
 using Settings = std::map<std::string, std::string>;
 
 enum class SettingKind { kText, kInteger, kNumber, kFlag };
