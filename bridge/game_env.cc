@@ -65,7 +65,7 @@ class GameEnv final : public Env {
     if (!spec.ok()) return Fault(spec.status().message());
     if (spec->environment != description_.name) {
       return Fault(absl::StrCat("the adapter declares the environment '", spec->environment,
-                                "', game.toml the name '", description_.name,
+                                "', its description the name '", description_.name,
                                 "': make them equal"));
     }
     spec_ = *std::move(spec);

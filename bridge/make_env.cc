@@ -52,14 +52,26 @@ std::string SchemeOf(const std::string& name) {
   return end == std::string::npos ? "" : name.substr(0, end);
 }
 
+// "grpc+unix://, grpc://", or empty.
+std::string KnownSchemes() {
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  std::string known;
+  for (const auto& [scheme, factory] : registry().schemes) {
+    absl::StrAppend(&known, known.empty() ? "" : ", ", scheme, "://");
+  }
+  return known;
+}
+
 absl::Status NoSuchScheme(const std::string& name) {
   if (SchemeOf(name) == "unix") {
     return absl::NotFoundError(
         absl::StrCat("'", name, "' is an address, not an environment: write grpc+", name));
   }
-  return absl::NotFoundError(absl::StrCat("this program cannot reach '", name,
-                                          "': it was built without '", SchemeOf(name),
-                                          "' environments"));
+  const std::string known = KnownSchemes();
+  return absl::NotFoundError(absl::StrCat("'", name, "' is no server that this program can reach: ",
+                                          known.empty()
+                                              ? "it was built without any (cmake -DMIDLANE_RPC=ON)"
+                                              : absl::StrCat("it begins with ", known)));
 }
 
 // The folder that holds bin/ and lib/ of this build, or empty.

@@ -182,7 +182,10 @@ std::vector<std::string> WhyNotAnnounced(const Run& run, const ExecutableFile& f
   }
   if (run.game->exited()) {
     return {absl::StrCat("the program ended (", run.game->ExitText(), ") before a process '",
-                         executable, "' began: run it without Midlane first")};
+                         executable, "' was seen: ",
+                         file.is_elf ? "run it without Midlane first"
+                                     : "name the program that the script starts, which may be too "
+                                       "brief to be seen, with --executable")};
   }
   std::vector<std::string> causes;
   for (pid_t pid : GroupMembers(run.game->pid())) {
@@ -215,9 +218,11 @@ std::vector<std::string> WhyNoLua(const std::string& executable_path, bool exite
                                   " inside itself, without symbols that the shim could prove: use "
                                   "a build that links Lua as a shared library, or with symbols"));
   }
-  causes.push_back(exited ? "the program ended before it used Lua: play a match before you leave"
-                          : "the game may load Lua later, with a match or a mod: play on, this "
-                            "report is renewed at the end");
+  causes.push_back(
+      exited ? "the program ended before it used Lua; where it only starts the one that does, "
+               "name that with --executable"
+             : "the game may load Lua later, with a match or a mod: play on, this "
+               "report is renewed at the end");
   if (causes.size() == 1) {
     causes.push_back(absl::StrCat(executable_path, " may not use Lua at all"));
   }

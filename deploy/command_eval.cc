@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -187,8 +188,15 @@ absl::Status WriteJson(const EvalArguments& arguments, const std::string& text) 
   return absl::OkStatus();
 }
 
-constexpr char kStoppedText[] =
-    "stopped before every match was finished: quick matches are favoured, so read it with care\n";
+// Of an evaluation that Ctrl-C ended.
+std::string StoppedText(const EvalArguments& arguments) {
+  return absl::StrCat(
+      "stopped before every match was finished: opponents and sides are played one after the other "
+      "and quick matches end first, so this is no fair sample",
+      arguments.require_lower >= 0 || arguments.check_determinism
+          ? "; neither --require-lower nor --check-determinism was judged\n"
+          : "\n");
+}
 
 // Whom, with which weights, and how.
 void PrintHeader(const EvalArguments& arguments, const Contestant& subject, FILE* text_out) {
@@ -233,13 +241,13 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
     rows.push_back(*std::move(result));
     if (stopped) {
       context->exit_code = kExitStopped;
-      rows.resize(count - 1);
+      while (rows.size() + 1 < count) rows.emplace_back().stopped = true;
       break;
     }
     if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), text_out);
-  if (context->exit_code == kExitStopped) fputs(kStoppedText, text_out);
+  if (context->exit_code == kExitStopped) fputs(StoppedText(arguments).c_str(), text_out);
   if (cut > 0) {
     fprintf(text_out, "%llu matches were cut by a limit: won by neither\n",
             (unsigned long long)cut);
@@ -258,7 +266,7 @@ absl::Status Table(const EvalArguments& arguments, const Spec& spec, const std::
   if (options.progress) fputs("\r\033[K", stderr);
   if (!result.ok()) return result.status();
   fputs(EvaluationTable(spec, *result).c_str(), text_out);
-  if (result->stopped) fputs(kStoppedText, text_out);
+  if (result->stopped) fputs(StoppedText(arguments).c_str(), text_out);
   if (auto status = WriteJson(arguments, EvaluationJson(spec, teams.front(), options, *result));
       !status.ok()) {
     return status;
@@ -309,6 +317,10 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
   // Whether it can be written is said before hours of matches, not after them.
+  if (std::filesystem::is_directory(arguments.json)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--json ", arguments.json, " is a folder: name a file in it"));
+  }
   const bool made = !arguments.json.empty() && arguments.json != "-" && !FileExists(arguments.json);
   if (made) {
     if (auto status = WriteJson(arguments, ""); !status.ok()) return status;

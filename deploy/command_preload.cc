@@ -135,12 +135,11 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
   auto arguments = std::make_shared<PreloadArguments>();
   CLI::App* command = app->add_subcommand(
       "preload",
-      "Run any program under the shim, as it is, and say what the shim found in it: which Lua, "
-      "how\n"
-      "it is linked, how many states, chunks and calls. Exits 1 where there is no Lua.\n"
-      "With --serve and an adapter: serve the game to clients in any language over gRPC, without "
-      "a\n"
-      "folder in envs/; each CreateWorld starts a process of its own.");
+      "Run any program under the shim, as it is but with nothing on its standard input, and say\n"
+      "what the shim found in it: which Lua, how it is linked, how many states, chunks and calls.\n"
+      "Exits 1 where there is no Lua. With --serve and an adapter: serve the game to clients in\n"
+      "any language over gRPC, without a folder in envs/; each CreateWorld starts a process of\n"
+      "its own.");
   command->footer(
       "Examples:\n"
       "  midlane preload -- /usr/games/blobby\n"

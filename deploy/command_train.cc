@@ -154,6 +154,14 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   Config saved_config;
   if (resumed && before.ok() && ParseConfig(*before, saved, &saved_config).ok()) {
     for (const std::string& change : ConfigChanges(saved_config, *config)) {
+      if (absl::StartsWith(change, "network.")) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(change, ": ", run_dir,
+                         " cannot go on with another network; set it back, or choose "
+                         "another run name"));
+      }
+    }
+    for (const std::string& change : ConfigChanges(saved_config, *config)) {
       printf("changed: %s\n", change.c_str());
     }
   }

@@ -86,14 +86,14 @@ absl::Status FindDisplay(const std::string& program) {
   if (display == nullptr || *display == '\0') {
     return absl::FailedPreconditionError(absl::StrCat(
         "DISPLAY is not set, so the game's window cannot be shown: run this in a desktop session "
-        "(over ssh: ssh -X), or with a virtual screen: xvfb-run ",
+        "(over ssh: ssh -X), or with a virtual screen (packages xvfb and xauth): xvfb-run ",
         program, " watch ..."));
   }
   if (!HasServer(display)) {
     return absl::FailedPreconditionError(
         absl::StrCat("DISPLAY is ", display,
                      ", where no X server answers: run this in a desktop session, or with "
-                     "a virtual screen: xvfb-run ",
+                     "a virtual screen (packages xvfb and xauth): xvfb-run ",
                      program, " watch ..."));
   }
   // The game's HOME is a folder of its own, where the library that it draws with would look.

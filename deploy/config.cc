@@ -441,7 +441,10 @@ absl::Status ValidateConfig(const Config& config) {
 absl::Status CheckStrength(const EnvironmentInfo& environment, const std::string& strength) {
   if (strength.empty()) return absl::OkStatus();
   for (const SettingSpec& setting : environment.settings) {
-    if (absl::EndsWith(setting.name, "_strength")) return CheckSettingValue(setting, strength);
+    if (!absl::EndsWith(setting.name, "_strength")) continue;
+    SettingSpec named = setting;
+    named.name = "strength";
+    return CheckSettingValue(named, strength);
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,12 @@
 #include "deploy/contestant.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -18,6 +22,18 @@ namespace {
 
 constexpr char kLast[] = "last";
 
+// As they may be named: by name, and as runs/NAME.
+std::vector<std::string> TrainedRuns() {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("runs", none)) {
+    if (!FileExists(absl::StrCat(entry.path().string(), "/checkpoint.mdl"))) continue;
+    names.push_back(entry.path().filename().string());
+    names.push_back(entry.path().string());
+  }
+  return names;
+}
+
 }  // namespace
 
 absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string& backend,
@@ -26,14 +42,17 @@ absl::StatusOr<Contestant> LoadAgent(const std::string& name, const std::string&
   const std::string path =
       absl::EndsWith(parts.first, ".mdl") ? parts.first : RunFolder(parts.first);
   if (!FileExists(path)) {
-    return absl::NotFoundError(absl::StrCat(path, " is not there: name a run that was trained (",
-                                            context.program(), " train ENVIRONMENT --run NAME)"));
+    return absl::NotFoundError(
+        absl::StrCat(path, " is not there", DidYouMean(parts.first, TrainedRuns()),
+                     ": name a run that was trained (", context.program(),
+                     " train ENVIRONMENT --run NAME), from the folder that holds its runs/"));
   }
   const std::string checkpoint = absl::StrCat(path, "/checkpoint.mdl");
-  if (FileExists(absl::StrCat(path, "/config.toml")) && !FileExists(checkpoint)) {
+  if (std::filesystem::is_directory(path) && !FileExists(checkpoint)) {
     return absl::NotFoundError(absl::StrCat(
         path,
-        " has no checkpoint.mdl yet: its training writes one within a minute, and at its end"));
+        " has no checkpoint.mdl: a training writes one within a minute, and at its end; name a run "
+        "that was trained"));
   }
   auto contents = LoadCheckpointWeights(path);
   if (!contents.ok()) return contents.status();

@@ -89,17 +89,19 @@ std::string Repeats(const Spec& spec, const EvaluationResult& result) {
 }
 
 Json SummaryJson(const SideSummary& summary) {
+  const bool played = summary.won + summary.lost + summary.drawn + summary.cut > 0;
+  const auto mean = [played](double value) { return played ? Json(value) : Json(); };
   return {{"won", summary.won},
           {"lost", summary.lost},
           {"drawn", summary.drawn},
           {"cut", summary.cut},
           {"distinct", summary.distinct},
-          {"win_rate", summary.win_rate},
-          {"wilson_low", summary.wilson_low},
-          {"wilson_high", summary.wilson_high},
-          {"points_for", summary.points_for},
-          {"points_against", summary.points_against},
-          {"game_seconds", summary.game_seconds}};
+          {"win_rate", mean(summary.win_rate)},
+          {"wilson_low", mean(summary.wilson_low)},
+          {"wilson_high", mean(summary.wilson_high)},
+          {"points_for", mean(summary.points_for)},
+          {"points_against", mean(summary.points_against)},
+          {"game_seconds", mean(summary.game_seconds)}};
 }
 
 Json ConditionsJson(const EvaluationOptions& options) {
@@ -238,6 +240,8 @@ std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestan
                       const std::vector<EvaluationResult>& rows) {
   Json json = {
       {"contestants", Json::array()}, {"win_rates", Json::array()}, {"rows", Json::array()}};
+  json["stopped"] = std::any_of(rows.begin(), rows.end(),
+                                [](const EvaluationResult& row) { return row.stopped; });
   for (const Contestant& contestant : contestants) {
     json["contestants"].push_back(contestant.player.name);
   }

@@ -134,6 +134,14 @@ TEST(EvaluationReport, CrossJsonHasTheRatesAndEachPairsMatches) {
                                  R"("seed": 13)", "null", "0.25"}) {
     EXPECT_THAT(json, HasSubstr(part));
   }
+  EXPECT_THAT(json, HasSubstr(R"("stopped": false)"));
+  EvaluationResult stopped = Result();
+  stopped.stopped = true;
+  for (OpponentScore& score : stopped.opponents) score.matches.clear();
+  const std::string early = CrossJson(TwoSides(), {Named("a"), Named("reduced")},
+                                      EvaluationOptions(), {{-1, -1}, {-1, -1}}, {stopped});
+  EXPECT_THAT(early, HasSubstr(R"("stopped": true)"));
+  EXPECT_THAT(early, HasSubstr(R"("win_rate": null)")) << "nothing played is no defeat";
 }
 
 }  // namespace

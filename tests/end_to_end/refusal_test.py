@@ -63,6 +63,9 @@ class CommandLineTest(CliTest):
     def test_eval_without_a_run(self):
         self.assert_refused(self.run_cli("eval", "runs/none"), "runs/none", "midlane train")
         self.assert_refused(self.run_cli("eval"), "name the run")
+        (self.folder / "runs" / "demo").mkdir(parents=True)
+        (self.folder / "runs" / "demo" / "checkpoint.mdl").write_text("")
+        self.assert_refused(self.run_cli("eval", "dmeo"), "runs/dmeo", "did you mean demo?")
         (self.folder / "runs" / "young").mkdir(parents=True)
         (self.folder / "runs" / "young" / "config.toml").write_text("")
         self.assert_refused(self.run_cli("eval", "young"), "runs/young", "checkpoint.mdl", "within a minute")
@@ -73,6 +76,9 @@ class CommandLineTest(CliTest):
             self.assert_refused(self.run_cli(*random, "--setting", setting), setting, option)
         self.assert_refused(self.run_cli(*random, "--json", "--quiet"), "--json", "give a file", code=2)
         self.assertFalse((self.folder / "--quiet").exists(), "an option became a file")
+        self.assert_refused(self.run_cli(*random, "--json", self.folder), "--json", "is a folder")
+        self.assert_refused(self.run_cli("eval", "--env", "grpc+unx:///x", "--policy", "random"),
+                            "grpc+unx", "it begins with grpc://")
         for gate in [["--require-lower", "0.9"], ["--check-determinism"]]:
             self.assert_refused(self.run_cli(*random, "--cross", *gate), gate[0], "--cross", code=2)
         self.assert_refused(self.run_cli(*random, "--frames-max", "0"), "--frames-max", code=2)
@@ -118,8 +124,12 @@ class RunFolderTest(CliTest):
 
     def test_checkpoint_of_another_network(self):
         self.run_cli("train", "null", "--run", "a", "--seconds", 1, *QUICK)
-        self.assert_refused(self.run_cli("train", "null", "--run", "a", "--set",
-                                         "network.hidden=[32]"), "checkpoint.mdl")
+        refused = self.run_cli("train", "null", "--run", "a", "--set", "network.hidden=[32]")
+        self.assert_refused(refused, "network.hidden = [32], was [64, 64]", "another run name")
+        self.assertNotIn("changed:", refused.out)
+        config = self.folder / "runs/a/config.toml"
+        config.write_text(config.read_text().replace("hidden = [64, 64]", "hidden = [32]"))
+        self.assert_refused(self.run_cli("train", "null", "--run", "a", "--seconds", 9), "checkpoint.mdl")
 
 
 class GameTest(CliTest):
