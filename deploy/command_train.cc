@@ -20,6 +20,7 @@
 #include "deploy/option_checks.h"
 #include "learner/files.h"
 #include "learner/inspect.h"
+#include "learner/learner_state.h"
 
 namespace midlane {
 namespace {
@@ -97,18 +98,14 @@ std::string EndInWords(const Launcher& launcher, const Config& config) {
   return last.reason.empty() ? "ended" : absl::StrCat("ended: ", last.reason);
 }
 
-// The checkpoint of a run that has had all the training its limits allow, where this command asks
-// for nothing else of it.
-std::optional<CheckpointContents> Finished(const TrainArguments& arguments, const Config& config,
-                                           const std::string& run_dir) {
-  if (!arguments.config.empty() || !arguments.assignments.empty()) return std::nullopt;
-  auto contents = LoadCheckpointWeights(run_dir);
-  if (!contents.ok()) return std::nullopt;  // the learner says why
+// Whether a run has had all the training that its limits allow, and this command asks for nothing
+// else of it.
+bool Finished(const TrainArguments& arguments, const Config& config,
+              const CheckpointContents& checkpoint) {
+  if (!arguments.config.empty() || !arguments.assignments.empty()) return false;
   const LearnerOptions& limits = config.learner;
-  const bool finished = (limits.seconds_max > 0 && contents->seconds >= limits.seconds_max) ||
-                        (limits.timesteps_max > 0 && contents->timesteps >= limits.timesteps_max);
-  if (!finished) return std::nullopt;
-  return *std::move(contents);
+  return (limits.seconds_max > 0 && checkpoint.seconds >= limits.seconds_max) ||
+         (limits.timesteps_max > 0 && checkpoint.timesteps >= limits.timesteps_max);
 }
 
 // What to type for the same run again.
@@ -144,23 +141,23 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     auto lock = RunLock::Take(run_dir);
     if (!lock.ok()) return lock.status();
   }
-  if (const auto finished = Finished(arguments, *config, run_dir)) {
-    printf("%s has had all its training already: %s and %s timesteps\n", run_dir.c_str(),
-           ShortDuration(finished->seconds).c_str(), WithThousands(finished->timesteps).c_str());
-    PrintNext(arguments, *context, *config, run_dir, finished->seconds);
-    return absl::OkStatus();
+  // Where it cannot be read the learner says why.
+  if (const auto checkpoint = LoadCheckpointWeights(run_dir); resumed && checkpoint.ok()) {
+    NetworkShape asked = checkpoint->shape;
+    asked.config = config->learner.network;
+    const auto same = CheckSameNetwork(run_dir + "/checkpoint.mdl", checkpoint->shape, asked);
+    if (!same.ok()) return same;
+    if (Finished(arguments, *config, *checkpoint)) {
+      printf("%s has had all its training already: %s and %s timesteps\n", run_dir.c_str(),
+             ShortDuration(checkpoint->seconds).c_str(),
+             WithThousands(checkpoint->timesteps).c_str());
+      PrintNext(arguments, *context, *config, run_dir, checkpoint->seconds);
+      return absl::OkStatus();
+    }
   }
   const absl::StatusOr<std::string> before = ReadFile(saved);
   Config saved_config;
   if (resumed && before.ok() && ParseConfig(*before, saved, &saved_config).ok()) {
-    for (const std::string& change : ConfigChanges(saved_config, *config)) {
-      if (absl::StartsWith(change, "network.")) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(change, ": ", run_dir,
-                         " cannot go on with another network; set it back, or choose "
-                         "another run name"));
-      }
-    }
     for (const std::string& change : ConfigChanges(saved_config, *config)) {
       printf("changed: %s\n", change.c_str());
     }

@@ -208,11 +208,8 @@ class PpoLearner final : public Learner {
     if (!sections.ok()) return sections.status();
     absl::StatusOr<LearnerState> state = DecodeLearnerState(checkpoints_.path(), *sections);
     if (!state.ok()) return state.status();
-    if (state->shape.Hash() != shape_.Hash()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          checkpoints_.path(), " was made for another network (section 'network'): ",
-          DescribeNetwork(state->shape), "; this configuration asks for ", DescribeNetwork(shape_),
-          "; set [network] back, or choose another run name"));
+    if (auto status = CheckSameNetwork(checkpoints_.path(), state->shape, shape_); !status.ok()) {
+      return status;
     }
     if (state->environment_hash != spec_.Hash()) {
       return absl::InvalidArgumentError(absl::StrCat(

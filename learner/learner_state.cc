@@ -172,13 +172,22 @@ absl::Status DecodeAccounts(std::string_view bytes, ChunkAccounts::State* accoun
   return in.Done();
 }
 
-}  // namespace
-
 std::string DescribeNetwork(const NetworkShape& shape) {
   return absl::StrCat(shape.inputs, " inputs, heads [", absl::StrJoin(shape.heads, " "),
                       "], hidden [", absl::StrJoin(shape.config.hidden, " "), "], lstm ",
                       shape.config.lstm, shape.separate_value() ? ", separate value" : "",
                       shape.config.activation == Activation::kTanh ? ", tanh" : ", relu");
+}
+
+}  // namespace
+
+absl::Status CheckSameNetwork(const std::string& file, const NetworkShape& made_for,
+                              const NetworkShape& asked) {
+  if (made_for.Hash() == asked.Hash()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      file, " was made for another network (section 'network'): ", DescribeNetwork(made_for),
+      "; this configuration asks for ", DescribeNetwork(asked),
+      "; set [network] back, or choose another run name"));
 }
 
 Sections EncodeLearnerState(const LearnerState& state) {

@@ -48,8 +48,9 @@ struct LearnerState {
 Sections EncodeLearnerState(const LearnerState& state);
 absl::StatusOr<LearnerState> DecodeLearnerState(const std::string& file, const Sections& sections);
 
-// A network in words, for the refusal of a checkpoint of another network.
-std::string DescribeNetwork(const NetworkShape& shape);
+// InvalidArgument where the network that `file` was made for is not the one asked for.
+absl::Status CheckSameNetwork(const std::string& file, const NetworkShape& made_for,
+                              const NetworkShape& asked);
 
 }  // namespace midlane
 

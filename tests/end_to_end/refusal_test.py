@@ -125,11 +125,13 @@ class RunFolderTest(CliTest):
     def test_checkpoint_of_another_network(self):
         self.run_cli("train", "null", "--run", "a", "--seconds", 1, *QUICK)
         refused = self.run_cli("train", "null", "--run", "a", "--set", "network.hidden=[32]")
-        self.assert_refused(refused, "network.hidden = [32], was [64, 64]", "another run name")
+        self.assert_refused(refused, "checkpoint.mdl", "hidden [64 64]", "hidden [32]", "another run name")
         self.assertNotIn("changed:", refused.out)
         config = self.folder / "runs/a/config.toml"
         config.write_text(config.read_text().replace("hidden = [64, 64]", "hidden = [32]"))
-        self.assert_refused(self.run_cli("train", "null", "--run", "a", "--seconds", 9), "checkpoint.mdl")
+        self.assert_refused(self.run_cli("train", "null", "--run", "a"), "checkpoint.mdl")
+        mended = self.run_cli("train", "null", "--run", "a", "--seconds", 2, "--set", "network.hidden=[64,64]")
+        self.assertEqual(mended.returncode, 0, mended.out + mended.err)
 
 
 class GameTest(CliTest):
