@@ -64,12 +64,31 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
           NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
+  for (int i = 4; i < argc && error.get_name() == "ExtrasError"; ++i) {
+    const std::string option = argv[i - 2];
+    if (argv[i][0] == '-' || argv[i - 1][0] == '-' ||
+        std::find(options.begin(), options.end(), option) == options.end()) {
+      continue;
+    }
+    return absl::StrCat(option, " takes one value at a time, so ", argv[i],
+                        " is one word too many: repeat it, like ", option, " ", argv[i - 1], " ",
+                        option, " ", argv[i]);
+  }
   if (chosen->get_name() == "preload" &&
       std::find(argv, argv + argc, absl::string_view("--")) == argv + argc) {
     return absl::StrCat(error.what(), ": put -- before the program, like ", argv[0],
                         " preload -- PROGRAM ARGS");
   }
   return error.what();
+}
+
+int Refuse(const CLI::App& app, const CommandContext& context, const CLI::ParseError& error) {
+  const std::string command = context.argc > 1 ? context.argv[1] : "";
+  const bool known = FindCommand(app, command) != nullptr;
+  fprintf(stderr, "midlane: %s\n", Refusal(app, context.argc, context.argv, error).c_str());
+  fprintf(stderr, "See: %s %s%s--help\n", context.program().c_str(), known ? command.c_str() : "",
+          known ? " " : "");
+  return kExitUsage;
 }
 
 }  // namespace
@@ -143,18 +162,16 @@ int RunCommandLine(CLI::App* app, CommandContext* context) {
   try {
     app->parse(context->argc, context->argv);
   } catch (const CLI::CallForHelp& help) {
+    if (context->argc > 1 && context->argv[1][0] != '-' && !FindCommand(*app, context->argv[1])) {
+      return Refuse(*app, *context, help);
+    }
     return app->exit(help);
   } catch (const CLI::CallForAllHelp& help) {
     return app->exit(help);
   } catch (const CLI::CallForVersion& version) {
     return app->exit(version);
   } catch (const CLI::ParseError& error) {
-    const std::string command = context->argc > 1 ? context->argv[1] : "";
-    const bool known = FindCommand(*app, command) != nullptr;
-    fprintf(stderr, "midlane: %s\n", Refusal(*app, context->argc, context->argv, error).c_str());
-    fprintf(stderr, "See: %s %s%s--help\n", context->program().c_str(),
-            known ? command.c_str() : "", known ? " " : "");
-    return kExitUsage;
+    return Refuse(*app, *context, error);
   }
   return context->exit_code;
 }

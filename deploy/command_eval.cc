@@ -13,11 +13,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "bridge/cores.h"
 #include "bridge/make_env.h"
 #include "deploy/contestant.h"
 #include "deploy/evaluation_report.h"
 #include "deploy/files.h"
-#include "deploy/machine.h"
 #include "deploy/option_checks.h"
 #include "deploy/process.h"
 #include "deploy/progress.h"
@@ -62,7 +62,7 @@ absl::Status FillFromConfig(const std::string& config_text, EvalArguments* argum
   options->matches = arguments->games;
   options->games = arguments->parallel
                        ? arguments->parallel
-                       : kGamesPerCore * static_cast<uint32_t>(AvailableCpus().size());
+                       : kGamesPerCore * static_cast<uint32_t>(AvailableCores().size());
   options->seed = arguments->seed;
   options->frames_max = arguments->frames_max;
   options->greedy = !arguments->sample && arguments->policy != "random";
@@ -177,7 +177,7 @@ absl::StatusOr<EvaluationResult> PlayRow(const std::vector<Team>& teams, size_t 
     SetSubject(team[row], &options);
     for (size_t i = row + 1; i < team.size(); ++i) options.opponents.push_back(team[i].player);
   }
-  return EvaluateOnCores(std::move(threads), AvailableCpus());
+  return EvaluateOnCores(std::move(threads), AvailableCores());
 }
 
 // Into the file that --json names, if any.
@@ -224,7 +224,6 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
   std::vector<std::string> names;
   for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
   std::vector<EvaluationResult> rows;
-  uint64_t cut = 0;
   PrintHeader(arguments, contestants.front(), text_out);
   for (size_t row = 0; row + 1 < count; ++row) {
     auto result = PlayRow(teams, row, base);
@@ -232,7 +231,6 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
     for (size_t column = row + 1; column < count; ++column) {
       const SideSummary both = Summarise(spec, result->opponents[column - row - 1], -1);
       const double played = double(both.won + both.lost + both.drawn + both.cut);
-      cut += both.cut;
       if (played == 0) continue;
       rates[row][column] = both.win_rate;
       rates[column][row] = double(both.lost) / played;
@@ -247,11 +245,8 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
     if (!arguments.quiet) fprintf(stderr, "%s: done\n", names[row].c_str());
   }
   fputs(CrossTable(names, rates).c_str(), text_out);
+  fputs(CrossNotes(spec, names, rows).c_str(), text_out);
   if (context->exit_code == kExitStopped) fputs(StoppedText(arguments).c_str(), text_out);
-  if (cut > 0) {
-    fprintf(text_out, "%llu matches were cut by a limit: won by neither\n",
-            (unsigned long long)cut);
-  }
   return WriteJson(arguments, CrossJson(spec, contestants, base, rates, rows));
 }
 
@@ -327,7 +322,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
   }
   FILE* const text_out = arguments.json == "-" ? stderr : stdout;
   std::vector<Team> teams;
-  for (size_t core = 0; core < AvailableCpus().size(); ++core) {
+  for (size_t core = 0; core < AvailableCores().size(); ++core) {
     auto team = LoadTeam(arguments, *context, *spec);
     if (!team.ok()) return team.status();
     teams.push_back(*std::move(team));

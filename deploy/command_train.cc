@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bridge/cores.h"
 #include "bridge/env.h"
 #include "bridge/make_env.h"
 #include "deploy/files.h"
@@ -164,7 +165,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   }
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
 
-  const MachinePlan plan = PlanMachine(*config, AvailableCpus());
+  const MachinePlan plan = PlanMachine(*config, AvailableCores());
   printf("%s %s in %s: %u %s with %u games each, learner on %u %s\n",
          resumed ? "resuming" : "training", config->run.environment.c_str(), run_dir.c_str(),
          plan.workers, plan.workers == 1 ? "worker" : "workers", config->worker.games,

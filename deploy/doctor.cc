@@ -24,10 +24,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "bridge/cores.h"
 #include "bridge/description.h"
 #include "bridge/launcher.h"
 #include "deploy/files.h"
-#include "deploy/machine.h"
 #include "deploy/progress.h"
 
 namespace midlane {
@@ -152,7 +152,7 @@ std::vector<Finding> CheckKernel() {
 
 std::vector<Finding> CheckCores() {
   std::vector<Finding> findings;
-  const size_t cores = AvailableCpus().size();
+  const size_t cores = AvailableCores().size();
   findings.push_back(Judge(cores >= 2, Health::kNote, "cores", absl::StrCat(cores),
                            "learner and games take turns on one core; give the process two"));
 
@@ -282,7 +282,7 @@ std::vector<Finding> CheckTorch(const std::string& midlane_torch) {
              absl::StrCat("midlane-torch does not start: ", output.substr(0, output.find('\n'))),
              "its libtorch moved or went away: run deploy/setup again"}};
   }
-  return JudgeTorch(output, int(AvailableCpus().size()));
+  return JudgeTorch(output, int(AvailableCores().size()));
 }
 
 }  // namespace midlane

@@ -72,15 +72,18 @@ std::string OtherMetrics(const Spec& spec, const OpponentScore& score) {
 }
 
 // Where matches are equal to the last bit: the seed is all that tells them apart, and between two
-// that play without chance it tells nothing. Empty where all differ.
-std::string Repeats(const Spec& spec, const EvaluationResult& result) {
-  std::vector<std::string> repeats;
+// that play without chance it tells nothing. `who` before "against" in each line.
+void AddRepeats(const Spec& spec, absl::string_view who, const EvaluationResult& result,
+                std::vector<std::string>* repeats) {
   for (const OpponentScore& score : result.opponents) {
     const uint64_t distinct = Summarise(spec, score, -1).distinct;
     if (distinct == score.matches.size()) continue;
-    repeats.push_back(
-        absl::StrFormat("%d of %d against %s", distinct, score.matches.size(), score.opponent));
+    repeats->push_back(absl::StrFormat("%d of %d %sagainst %s", distinct, score.matches.size(), who,
+                                       score.opponent));
   }
+}
+
+std::string RepeatsNote(const std::vector<std::string>& repeats) {
   if (repeats.empty()) return "";
   return absl::StrCat(
       "distinct matches: ", absl::StrJoin(repeats, ", "),
@@ -222,7 +225,9 @@ std::string EvaluationTable(const Spec& spec, const EvaluationResult& result) {
         &out, "cut: ended by a limit (--frames-max, or one of the world's settings), undecided; ",
         "the win rate counts it as not won\n");
   }
-  absl::StrAppend(&out, Repeats(spec, result));
+  std::vector<std::string> repeats;
+  AddRepeats(spec, "", result, &repeats);
+  absl::StrAppend(&out, RepeatsNote(repeats));
   absl::StrAppendFormat(&out, "decision latency p50 %.1f us, p99 %.1f us; games that died: %d%s\n",
                         result.decision_us_p50, result.decision_us_p99, crashes,
                         crashes > 0 ? absl::StrCat(", the first with: ", first_crash) : "");
@@ -254,6 +259,23 @@ std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestan
         EvaluationObject(spec, absl::MakeSpan(contestants).subspan(row), options, rows[row]));
   }
   return json.dump(1) + "\n";
+}
+
+std::string CrossNotes(const Spec& spec, const std::vector<std::string>& names,
+                       const std::vector<EvaluationResult>& rows) {
+  uint64_t matches = 0, cut = 0;
+  std::vector<std::string> repeats;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    for (const OpponentScore& score : rows[row].opponents) {
+      matches = std::max<uint64_t>(matches, score.matches.size());
+      cut += Summarise(spec, score, -1).cut;
+    }
+    AddRepeats(spec, absl::StrCat(names[row], " "), rows[row], &repeats);
+  }
+  std::string out = absl::StrFormat("win rate of the row against the column, %d matches a pair%s\n",
+                                    matches, spec.agents.size() > 1 ? ", from both sides" : "");
+  if (cut > 0) absl::StrAppend(&out, cut, " matches were cut by a limit: won by neither\n");
+  return absl::StrCat(out, RepeatsNote(repeats));
 }
 
 std::string CrossTable(const std::vector<std::string>& names,

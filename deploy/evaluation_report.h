@@ -45,6 +45,11 @@ std::string CrossJson(const Spec& spec, const std::vector<Contestant>& contestan
 std::string CrossTable(const std::vector<std::string>& names,
                        const std::vector<std::vector<double>>& win_rates);
 
+// What to know beside that table: how many matches a pair, how many were cut or repeat others.
+// `rows` as CrossJson takes them.
+std::string CrossNotes(const Spec& spec, const std::vector<std::string>& names,
+                       const std::vector<EvaluationResult>& rows);
+
 // Whether the matches of `again` (JSON as above) have the hashes of the same matches in `result`:
 // empty, or what differs.
 std::string CompareHashes(const EvaluationResult& result, const std::string& again);

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
 #include "deploy/files.h"
 #include "learner/files.h"
 
@@ -38,7 +39,7 @@ int TerminalWidth() {
 
 Launcher::Launcher(LauncherOptions options)
     : options_(std::move(options)),
-      plan_(PlanMachine(options_.config, AvailableCpus())),
+      plan_(PlanMachine(options_.config, AvailableCores())),
       terminal_(isatty(1)),
       metrics_(absl::StrCat(options_.run_dir, "/metrics.jsonl")) {
   options_.config.run.learner_threads = plan_.learner_threads;

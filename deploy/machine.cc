@@ -1,7 +1,5 @@
 #include "deploy/machine.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <numeric>
 
@@ -24,19 +22,6 @@ uint64_t InnerWeights(const NetworkConfig& network) {
 }
 
 }  // namespace
-
-std::vector<int> AvailableCpus() {
-  std::vector<int> cpus;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-    }
-  }
-  if (cpus.empty()) cpus.push_back(0);
-  return cpus;
-}
 
 MachinePlan PlanMachine(const Config& config, const std::vector<int>& cpus) {
   const auto cores = static_cast<uint32_t>(std::max<size_t>(1, cpus.size()));

@@ -1,6 +1,6 @@
 // Machine: what this process may use of the machine, and how a local run divides it.
 //
-// Thread-safety: pure functions but AvailableCpus.
+// Thread-safety: pure functions.
 #ifndef MIDLANE_DEPLOY_MACHINE_H_
 #define MIDLANE_DEPLOY_MACHINE_H_
 
@@ -10,9 +10,6 @@
 #include "deploy/config.h"
 
 namespace midlane {
-
-// Cores that the scheduler lets this process use (affinity and containers counted in).
-std::vector<int> AvailableCpus();
 
 struct MachinePlan {
   uint32_t workers = 1;

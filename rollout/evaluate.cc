@@ -1,7 +1,5 @@
 #include "rollout/evaluate.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -11,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
 #include "rollout/experience.pb.h"
 #include "rollout/latency_histogram.h"
 #include "rollout/match_book.h"
@@ -502,14 +501,6 @@ absl::Status CheckOptions(const EvaluationOptions& options) {
   return absl::OkStatus();
 }
 
-// For the calling thread, and for the games that it starts.
-void PinTo(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
-
 }  // namespace
 
 absl::StatusOr<EvaluationResult> Evaluate(EvaluationOptions options) {
@@ -535,7 +526,7 @@ absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> 
   }
   std::vector<absl::Status> statuses(count);
   const auto run = [&](uint32_t i) {
-    if (i < cpus.size()) PinTo(cpus[i]);
+    if (i < cpus.size()) PinToCore(cpus[i]);
     statuses[i] = evaluations[i]->Run(failed);
     if (!statuses[i].ok()) failed.store(true);
   };

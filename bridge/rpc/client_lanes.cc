@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "bridge/rpc/core_hint.h"
+
 namespace midlane::rpc {
 namespace {
 
@@ -13,13 +15,19 @@ Event EventOf(void* tag) { return static_cast<Event>(reinterpret_cast<intptr_t>(
 
 }  // namespace
 
-ClientLanes::ClientLanes(std::shared_ptr<grpc::Channel> channel)
+ClientLanes::ClientLanes(std::shared_ptr<grpc::Channel> channel, std::optional<int> core)
     : channel_(std::move(channel)),
       stub_(midlane::bridge::v1::Lanes::NewStub(channel_)),
-      stream_(stub_->PrepareAsyncProcess(&context_, &events_)) {
+      stream_(Prepare(core)) {
   stream_->StartCall(TagOf(Event::kWritten));
   stream_->Read(&read_, TagOf(Event::kRead));
   thread_ = std::thread(&ClientLanes::Run, this);
+}
+
+std::unique_ptr<ClientLanes::Stream> ClientLanes::Prepare(std::optional<int> core) {
+  const std::string hint = core ? CoreHint(*core) : "";
+  if (!hint.empty()) context_.AddMetadata(kCoreHintKey, hint);
+  return stub_->PrepareAsyncProcess(&context_, &events_);
 }
 
 ClientLanes::~ClientLanes() {

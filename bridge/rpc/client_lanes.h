@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -37,7 +38,8 @@ class ClientLane;
 
 class ClientLanes {
  public:
-  explicit ClientLanes(std::shared_ptr<grpc::Channel> channel);
+  // `core`: that the thread which steps its worlds keeps to, if any.
+  ClientLanes(std::shared_ptr<grpc::Channel> channel, std::optional<int> core);
   ~ClientLanes();
   ClientLanes(const ClientLanes&) = delete;
   ClientLanes& operator=(const ClientLanes&) = delete;
@@ -50,7 +52,9 @@ class ClientLanes {
   friend class ClientLane;
   using LanesRequest = midlane::bridge::v1::LanesRequest;
   using LanesResponse = midlane::bridge::v1::LanesResponse;
+  using Stream = grpc::ClientAsyncReaderWriter<LanesRequest, LanesResponse>;
 
+  std::unique_ptr<Stream> Prepare(std::optional<int> core);
   // The stream's thread. gRPC's callback API would hand each event from one of its two threads to
   // the other, a switch that costs more than the event (docs/decisions/0007-lanes.md).
   void Run();
@@ -64,7 +68,7 @@ class ClientLanes {
   const std::unique_ptr<midlane::bridge::v1::Lanes::Stub> stub_;
   grpc::ClientContext context_;
   grpc::CompletionQueue events_;
-  const std::unique_ptr<grpc::ClientAsyncReaderWriter<LanesRequest, LanesResponse>> stream_;
+  const std::unique_ptr<Stream> stream_;
   LanesResponse read_;
   LanesRequest written_;  // of the write under way
   grpc::Status finish_;

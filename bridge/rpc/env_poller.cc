@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
 
 namespace midlane::rpc {
 namespace {
@@ -13,13 +14,14 @@ constexpr absl::Duration kWaitSlice = absl::Milliseconds(100);
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EnvPoller>> EnvPoller::Create() {
+absl::StatusOr<std::unique_ptr<EnvPoller>> EnvPoller::Create(std::optional<int> core) {
   absl::StatusOr<std::shared_ptr<Doorbell>> doorbell = Doorbell::Create();
   if (!doorbell.ok()) return doorbell.status();
-  return std::unique_ptr<EnvPoller>(new EnvPoller(*std::move(doorbell)));
+  return std::unique_ptr<EnvPoller>(new EnvPoller(*std::move(doorbell), core));
 }
 
-EnvPoller::EnvPoller(std::shared_ptr<Doorbell> doorbell) : doorbell_(std::move(doorbell)) {
+EnvPoller::EnvPoller(std::shared_ptr<Doorbell> doorbell, std::optional<int> core)
+    : doorbell_(std::move(doorbell)), core_(core) {
   thread_ = std::thread(&EnvPoller::Run, this);
 }
 
@@ -40,6 +42,27 @@ void EnvPoller::Add(Polled* polled) {
 void EnvPoller::Remove(Polled* polled) {
   absl::MutexLock lock(&mu_);
   polled_.erase(std::find(polled_.begin(), polled_.end(), polled));
+}
+
+void EnvPoller::Do(std::function<void()> task) {
+  {
+    absl::MutexLock lock(&tasks_mu_);
+    tasks_.push_back(std::move(task));
+  }
+  doorbell_->Ring();
+}
+
+void EnvPoller::PinCaller() const {
+  if (core_) PinToCore(*core_);
+}
+
+void EnvPoller::DoTasks() {
+  std::vector<std::function<void()>> tasks;
+  {
+    absl::MutexLock lock(&tasks_mu_);
+    tasks.swap(tasks_);
+  }
+  for (const std::function<void()>& task : tasks) task();
 }
 
 void EnvPoller::At(absl::Time time, std::weak_ptr<Timed> timed) {
@@ -75,8 +98,10 @@ absl::Duration EnvPoller::TellTimed() {
 }
 
 void EnvPoller::Run() {
+  PinCaller();
   for (;;) {
     const uint32_t rings = doorbell_->rings();
+    DoTasks();
     {
       Finished finished;
       absl::MutexLock lock(&mu_);

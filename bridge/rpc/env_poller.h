@@ -1,12 +1,17 @@
-// EnvPoller: one thread that waits for the Envs of all worlds, on one doorbell.
+// EnvPoller: one thread that waits for the Envs of many worlds, on one doorbell.
 //
-// A game's post wakes this thread alone, whichever world it is of.
+// A game's post wakes this thread alone, whichever world it is of. A poller with a core keeps to
+// it,
+//   and so do the games of its worlds: for a client that keeps to the same core, since a wake-up
+//   across cores costs several times one on the core (docs/decisions/0007-lanes.md).
 // Thread-safety: all methods, any thread.
 // Ownership: shares the doorbell with the Envs; outlives what it polls.
 #ifndef MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
 #define MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -45,7 +50,7 @@ class Timed {
 class EnvPoller {
  public:
   // ResourceExhausted where the doorbell cannot be made.
-  static absl::StatusOr<std::unique_ptr<EnvPoller>> Create();
+  static absl::StatusOr<std::unique_ptr<EnvPoller>> Create(std::optional<int> core = std::nullopt);
   ~EnvPoller();
   EnvPoller(const EnvPoller&) = delete;
   EnvPoller& operator=(const EnvPoller&) = delete;
@@ -57,16 +62,26 @@ class EnvPoller {
   // Poll is not called any more, nor under way, when it returns. Not from within Poll.
   void Remove(Polled* polled);
 
+  // Runs `task` soon on the poller's thread, under no lock; it may not wait.
+  void Do(std::function<void()> task);
+
+  // Where the poller has a core, the calling thread and what it starts keep to it from now on.
+  void PinCaller() const;
+
   // Has `timed` told at `time` or a little later, unless it is gone by then.
   void At(absl::Time time, std::weak_ptr<Timed> timed);
 
  private:
-  explicit EnvPoller(std::shared_ptr<Doorbell> doorbell);
+  EnvPoller(std::shared_ptr<Doorbell> doorbell, std::optional<int> core);
   void Run();
+  void DoTasks();
   // Tells those whose time has come; answers how long the next one has still to wait.
   absl::Duration TellTimed();
 
   const std::shared_ptr<Doorbell> doorbell_;
+  const std::optional<int> core_;
+  absl::Mutex tasks_mu_;
+  std::vector<std::function<void()>> tasks_ ABSL_GUARDED_BY(tasks_mu_);
   absl::Mutex mu_;
   std::vector<Polled*> polled_ ABSL_GUARDED_BY(mu_);
   bool stop_ ABSL_GUARDED_BY(mu_) = false;

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
 #include "bridge/make_env.h"
 #include "bridge/rpc/address.h"
 #include "bridge/rpc/client_lanes.h"
@@ -91,18 +92,22 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& name, 
   return grpc::CreateCustomChannel(address->Target(), *credentials, arguments);
 }
 
-// The stream that the worlds of this process share at the server of that name.
+// The stream that this process's worlds share at the server of that name; where the caller keeps to
+// a core, those of that core.
 absl::StatusOr<std::shared_ptr<ClientLanes>> LanesTo(const std::string& name) {
   static absl::Mutex mu(absl::kConstInit);
   static auto* const streams = new std::map<std::string, std::weak_ptr<ClientLanes>>();
   static int generation = 0;
   const char* folder = std::getenv(kTlsDir);
+  const std::vector<int> cores = AvailableCores();
+  const std::optional<int> core = cores.size() == 1 ? std::optional(cores[0]) : std::nullopt;
   absl::MutexLock lock(&mu);
-  std::weak_ptr<ClientLanes>& known = (*streams)[absl::StrCat(name, " ", folder ? folder : "")];
+  std::weak_ptr<ClientLanes>& known =
+      (*streams)[absl::StrCat(name, " ", core.value_or(-1), " ", folder ? folder : "")];
   if (std::shared_ptr<ClientLanes> lanes = known.lock(); lanes && !lanes->broken()) return lanes;
   absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(name, ++generation);
   if (!channel.ok()) return channel.status();
-  auto lanes = std::make_shared<ClientLanes>(*std::move(channel));
+  auto lanes = std::make_shared<ClientLanes>(*std::move(channel), core);
   known = lanes;
   return lanes;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bridge/rpc/buffers.h"
+#include "bridge/rpc/core_hint.h"
 #include "bridge/rpc/service.h"
 #include "bridge/rpc/session.h"
 #include "google/protobuf/arena.h"
@@ -28,10 +29,11 @@ class LanesStream;
 // One connection among those of a stream.
 class Lane final : public Completion {
  public:
-  Lane(LanesStream* stream, WorldRegistry* registry, uint64_t id, uint64_t client, std::string name)
+  Lane(LanesStream* stream, WorldRegistry* registry, uint64_t id, uint64_t client, std::string name,
+       EnvPoller* poller)
       : stream_(stream),
         id_(id),
-        session_(registry, client, std::move(name)),
+        session_(registry, client, std::move(name), poller),
         arena_(block_, sizeof block_) {}
 
   void Handle(std::string_view bytes) {
@@ -64,8 +66,13 @@ class LanesStream final : public ServerStream,
                           public Timed,
                           public std::enable_shared_from_this<LanesStream> {
  public:
-  LanesStream(StreamTable* table, WorldRegistry* registry, std::string peer)
-      : ServerStream(table), table_(table), registry_(registry), peer_(std::move(peer)) {}
+  // `poller`: of a client that keeps to a core, else null.
+  LanesStream(StreamTable* table, WorldRegistry* registry, std::string peer, EnvPoller* poller)
+      : ServerStream(table),
+        table_(table),
+        registry_(registry),
+        peer_(std::move(peer)),
+        poller_(poller) {}
   ~LanesStream() override {
     for (size_t i = 0; i < lanes_.size(); ++i) table_->DropConnection();
   }
@@ -75,8 +82,8 @@ class LanesStream final : public ServerStream,
   void OnReadDone(bool ok) override {
     if (!ok) return End();
     if (!Hold()) return;
-    if (Dispatch()) StartRead(&incoming_);
-    Release();
+    if (poller_ == nullptr) return TakeMessage();
+    poller_->Do([this] { TakeMessage(); });
   }
 
   void OnWriteDone(bool ok) override {
@@ -144,8 +151,15 @@ class LanesStream final : public ServerStream,
         arm = timed_ = true;
       }
     }
-    if (arm) return registry_->poller()->At(absl::Now() + kHoldAnswer, weak_from_this());
-    Flush();
+    if (!arm) return Flush();
+    EnvPoller* const poller = poller_ != nullptr ? poller_ : registry_->poller();
+    poller->At(absl::Now() + kHoldAnswer, weak_from_this());
+  }
+
+  // What was read; the stream is held for it.
+  void TakeMessage() {
+    if (Dispatch()) StartRead(&incoming_);
+    Release();
   }
 
   void CloseSessions() override {
@@ -213,7 +227,7 @@ class LanesStream final : public ServerStream,
     const grpc::Status admitted = table_->AddConnection(&client);
     if (admitted.ok() && !gone_) {
       lane = std::make_shared<Lane>(this, registry_, id, client,
-                                    absl::StrCat("client ", client, " at ", peer_));
+                                    absl::StrCat("client ", client, " at ", peer_), poller_);
       return lane;
     }
     if (admitted.ok()) table_->DropConnection();
@@ -273,6 +287,7 @@ class LanesStream final : public ServerStream,
   StreamTable* const table_;
   WorldRegistry* const registry_;
   const std::string peer_;
+  EnvPoller* const poller_;
   grpc::ByteBuffer incoming_, outgoing_;
   LanesRequest requests_;
 
@@ -296,7 +311,13 @@ void Lane::Done() {
 }  // namespace
 
 StreamTable::Reactor* LanesService::Process(grpc::CallbackServerContext* context) {
-  return table_->Admit(std::make_shared<LanesStream>(table_, registry_, context->peer()));
+  EnvPoller* poller = nullptr;
+  const auto hint = context->client_metadata().find(kCoreHintKey);
+  if (hint != context->client_metadata().end()) {
+    const auto core = ReadCoreHint({hint->second.data(), hint->second.size()});
+    if (core) poller = registry_->PollerOf(*core);
+  }
+  return table_->Admit(std::make_shared<LanesStream>(table_, registry_, context->peer(), poller));
 }
 
 }  // namespace midlane::rpc

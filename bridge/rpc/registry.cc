@@ -31,7 +31,7 @@ WorldRegistry::~WorldRegistry() {
   reaper_.join();
 }
 
-void WorldRegistry::Create(uint64_t client, const Settings& settings,
+void WorldRegistry::Create(uint64_t client, const Settings& settings, EnvPoller* poller,
                            wire::EnvironmentResponse* response, Completion* completion) {
   absl::Status refused = poller_.status();
   Settings world_settings = settings;
@@ -64,16 +64,30 @@ void WorldRegistry::Create(uint64_t client, const Settings& settings,
       options.barrier_timeout = options_.barrier_timeout;
       options.env_timeout = options_.env_timeout;
       // Its thread waits for mu_ at the earliest.
-      entry.world =
-          std::make_shared<World>(options, factory_, poller_->get(), std::move(world_settings),
-                                  [this, name, response, completion](const absl::Status& status) {
-                                    OnStarted(name, status, response, completion);
-                                  });
+      entry.world = std::make_shared<World>(
+          options, factory_, poller != nullptr ? poller : poller_->get(), std::move(world_settings),
+          [this, name, response, completion](const absl::Status& status) {
+            OnStarted(name, status, response, completion);
+          });
     }
   }
   if (refused.ok()) return;
   SetError(refused, response);
   completion->Done();
+}
+
+EnvPoller* WorldRegistry::PollerOf(int core) {
+  if (options_.info.at_once || std::find(cores_.begin(), cores_.end(), core) == cores_.end()) {
+    return nullptr;
+  }
+  absl::MutexLock lock(&pollers_mu_);
+  std::unique_ptr<EnvPoller>& poller = poller_of_core_[core];
+  if (poller == nullptr) {
+    absl::StatusOr<std::unique_ptr<EnvPoller>> made = EnvPoller::Create(core);
+    if (!made.ok()) return nullptr;
+    poller = *std::move(made);
+  }
+  return poller.get();
 }
 
 void WorldRegistry::OnStarted(const std::string& name, const absl::Status& status,

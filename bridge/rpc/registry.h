@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "bridge/cores.h"
 #include "bridge/rpc/world.h"
 
 namespace midlane::rpc {
@@ -49,9 +50,10 @@ class WorldRegistry {
   WorldRegistry& operator=(const WorldRegistry&) = delete;
 
   // `client`: the connection that creates. The setting kWorldSeed is taken out and seeds
-  // everything random in the world that no setting of its own covers.
-  void Create(uint64_t client, const Settings& settings, wire::EnvironmentResponse* response,
-              Completion* completion);
+  // everything random in the world that no setting of its own covers. `poller`: null: the one
+  // without a core.
+  void Create(uint64_t client, const Settings& settings, EnvPoller* poller,
+              wire::EnvironmentResponse* response, Completion* completion);
   absl::StatusOr<std::shared_ptr<World>> Find(const std::string& name);
   // `who`: for the errors of the world's agents.
   void Destroy(const std::string& name, const std::string& who, wire::EnvironmentResponse* response,
@@ -68,6 +70,9 @@ class WorldRegistry {
 
   // Null where it could not be made; then there are no worlds.
   EnvPoller* poller() const { return poller_.ok() ? poller_->get() : nullptr; }
+  // Made where there is none yet. Null: this process may not use that core, or its worlds answer at
+  // once and have no use for a poller.
+  EnvPoller* PollerOf(int core);
 
   int worlds();  // that exist, also while they start or end
 
@@ -92,6 +97,9 @@ class WorldRegistry {
   const RegistryOptions options_;
   const WorldEnvFactory factory_;
   const absl::StatusOr<std::unique_ptr<EnvPoller>> poller_;
+  const std::vector<int> cores_ = AvailableCores();
+  absl::Mutex pollers_mu_;
+  std::map<int, std::unique_ptr<EnvPoller>> poller_of_core_ ABSL_GUARDED_BY(pollers_mu_);
   absl::Mutex mu_;
   absl::CondVar wake_;
   std::map<std::string, Entry> worlds_ ABSL_GUARDED_BY(mu_);

@@ -18,8 +18,8 @@ absl::Status NotJoined(const char* what) {
 
 }  // namespace
 
-Session::Session(WorldRegistry* registry, uint64_t id, std::string client)
-    : registry_(registry), id_(id), client_(std::move(client)) {}
+Session::Session(WorldRegistry* registry, uint64_t id, std::string client, EnvPoller* poller)
+    : registry_(registry), id_(id), client_(std::move(client)), poller_(poller) {}
 
 Session::~Session() { Close(); }
 
@@ -71,7 +71,7 @@ void Session::Handle(const wire::EnvironmentRequest& request, wire::EnvironmentR
     case wire::EnvironmentRequest::kCreateWorld: {
       const absl::StatusOr<Settings> settings = SettingsOf(request.create_world().settings());
       if (settings.ok()) {
-        registry_->Create(id_, *settings, response, completion);
+        registry_->Create(id_, *settings, poller_, response, completion);
         absl::MutexLock lock(&mu_);
         if (closed_) registry_->ClientGone(id_);
         return;

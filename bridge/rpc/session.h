@@ -26,8 +26,9 @@ namespace midlane::rpc {
 
 class Session {
  public:
-  // `id`: unique in the registry. `client`: names the connection in others' errors.
-  Session(WorldRegistry* registry, uint64_t id, std::string client);
+  // `id`: unique in the registry. `client`: names the connection in others' errors. `poller`: of
+  // the worlds that it creates; null: the registry's own.
+  Session(WorldRegistry* registry, uint64_t id, std::string client, EnvPoller* poller = nullptr);
   // REQUIRES: nothing pending, no call under way. Closes.
   ~Session();
   Session(const Session&) = delete;
@@ -65,6 +66,7 @@ class Session {
   WorldRegistry* const registry_;
   const uint64_t id_;
   const std::string client_;
+  EnvPoller* const poller_;
   absl::Mutex mu_;
   Place place_ ABSL_GUARDED_BY(mu_);
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

@@ -111,6 +111,7 @@ void World::Poll(Finished* finished) {
 }
 
 void World::Run(std::function<void(absl::Status)> started) {
+  poller_->PinCaller();
   const absl::Status start = Start();
   started(start);
   started = nullptr;

@@ -10,8 +10,10 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "bridge/cores.h"
 #include "bridge/rpc/keys.h"
 #include "tests/bridge/env_conformance.h"
 #include "tests/bridge/rpc/served_env.h"
@@ -34,13 +36,31 @@ EnvCase Case(std::string name, std::string environment, Settings initial, Settin
   return made;
 }
 
+// As a client that keeps to one core makes it; the server may use them all.
+EnvCase OnOneCore(EnvCase made) {
+  made.make = [](const EnvOptions& options) -> absl::StatusOr<std::unique_ptr<Env>> {
+    std::unique_ptr<rpc::Server> server = ServeAnew(options.name);
+    if (server == nullptr) return absl::InternalError("no server");
+    absl::StatusOr<std::unique_ptr<Env>> env = absl::InternalError("not made");
+    std::thread client([&] {
+      PinToCore(AvailableCores().back());
+      env = MakeServedBy(std::move(server), options);
+    });
+    client.join();
+    return env;
+  };
+  return made;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Grpc, EnvConformance,
-    testing::Values(Case("Null", "null", {{"inputs", "5"}}, {{"length", "7"}}, {{"length", "3"}}),
-                    Case("Probe", "probe", {}, {{"length", "6"}, {"masks", "true"}},
-                         {{"length", "4"}}, 4),
-                    Case("ProbeOfTwo", "probe", {{"agents", "2"}},
-                         {{"length", "5"}, {"length_right", "3"}}, {{"right", "idle"}}, 4)),
+    testing::Values(
+        Case("Null", "null", {{"inputs", "5"}}, {{"length", "7"}}, {{"length", "3"}}),
+        Case("Probe", "probe", {}, {{"length", "6"}, {"masks", "true"}}, {{"length", "4"}}, 4),
+        Case("ProbeOfTwo", "probe", {{"agents", "2"}}, {{"length", "5"}, {"length_right", "3"}},
+             {{"right", "idle"}}, 4),
+        OnOneCore(Case("ProbeOfTwoOnOneCore", "probe", {{"agents", "2"}},
+                       {{"length", "5"}, {"length_right", "3"}}, {{"right", "idle"}}, 4))),
     EnvCaseName);
 
 TEST(GrpcEnv, SpecIsThatOfTheServersEnv) {

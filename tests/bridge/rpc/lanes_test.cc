@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
+#include "bridge/rpc/core_hint.h"
 #include "midlane/bridge/v1/lanes.grpc.pb.h"
 #include "tests/bridge/rpc/server_fixture.h"
 
@@ -23,10 +25,12 @@ using testing::HasSubstr;
 // A stream of the generated, blocking stub.
 class LanesClient {
  public:
-  explicit LanesClient(const std::string& target)
+  LanesClient(const std::string& target, const std::string& core_hint)
       : stub_(midlane::bridge::v1::Lanes::NewStub(
-            grpc::CreateChannel(target, grpc::InsecureChannelCredentials()))),
-        stream_(stub_->Process(&context_)) {}
+            grpc::CreateChannel(target, grpc::InsecureChannelCredentials()))) {
+    if (!core_hint.empty()) context_.AddMetadata(kCoreHintKey, core_hint);
+    stream_ = stub_->Process(&context_);
+  }
   ~LanesClient() {
     context_.TryCancel();
     if (!finished_) stream_->Finish();
@@ -92,8 +96,11 @@ class LanesClient {
   int messages_ = 0;
 };
 
-class LanesTest : public ServerFixture {
+// With and without a client that keeps to a core.
+class LanesTest : public ServerFixture, public testing::WithParamInterface<bool> {
  protected:
+  static std::string hint() { return GetParam() ? CoreHint(AvailableCores().back()) : ""; }
+
   // A world made in lane 1 that the agents of these lanes have joined; its name.
   static std::string WorldWith(LanesClient& client, const std::vector<uint64_t>& lanes) {
     const std::string world = client.Ask(1, CreateWorld()).create_world().world_name();
@@ -111,9 +118,9 @@ class LanesTest : public ServerFixture {
   }
 };
 
-TEST_F(LanesTest, AgentsOfOneWorldStepInOneMessage) {
+TEST_P(LanesTest, AgentsOfOneWorldStepInOneMessage) {
   Serve(2);
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   WorldWith(client, {1, 2});
   const int before = client.messages();
   for (int i = 0; i < 3; ++i) {
@@ -125,9 +132,9 @@ TEST_F(LanesTest, AgentsOfOneWorldStepInOneMessage) {
   EXPECT_EQ(client.messages() - before, 3) << "both answers are ready at once: one message a step";
 }
 
-TEST_F(LanesTest, LanesWaitForNobodyElse) {
+TEST_P(LanesTest, LanesWaitForNobodyElse) {
   Serve();
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   HoldWorld(client);
   client.Add(1, Act(0)).Write();
   EXPECT_EQ(Code(client.Ask(2, Act(0))), static_cast<int>(absl::StatusCode::kFailedPrecondition))
@@ -137,18 +144,18 @@ TEST_F(LanesTest, LanesWaitForNobodyElse) {
   control_.Release(100);
 }
 
-TEST_F(LanesTest, WhatIsNoRequestIsAnsweredInItsLane) {
+TEST_P(LanesTest, WhatIsNoRequestIsAnsweredInItsLane) {
   Serve();
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   client.AddBytes(7, "\xff\xff\xff").Add(8, CreateWorld()).Write();
   auto answers = client.Read(2);
   EXPECT_EQ(Code(answers[7]), static_cast<int>(absl::StatusCode::kInvalidArgument));
   EXPECT_TRUE(answers[8].has_create_world());
 }
 
-TEST_F(LanesTest, ClosingALaneIsLeaving) {
+TEST_P(LanesTest, ClosingALaneIsLeaving) {
   Serve(2);
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   const std::string world = WorldWith(client, {1, 2});
   client.Add(1, Act(0)).Add(2, Act(0)).Write();
   client.Read(2);
@@ -166,10 +173,10 @@ TEST_F(LanesTest, ClosingALaneIsLeaving) {
   EXPECT_TRUE(answers[3].has_join_world()) << answers[3].ShortDebugString();
 }
 
-TEST_F(LanesTest, LanesCountAsConnections) {
+TEST_P(LanesTest, LanesCountAsConnections) {
   options_.connections_max = 2;
   Serve();
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   ASSERT_TRUE(client.Ask(1, CreateWorld()).has_create_world());
   ASSERT_TRUE(client.Ask(2, CreateWorld()).has_create_world());
   EXPECT_EQ(server_->connections(), 2);
@@ -187,9 +194,9 @@ TEST_F(LanesTest, LanesCountAsConnections) {
   EXPECT_EQ(server_->connections(), 0);
 }
 
-TEST_F(LanesTest, ASecondRequestUnderWayEndsTheStream) {
+TEST_P(LanesTest, ASecondRequestUnderWayEndsTheStream) {
   Serve();
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   HoldWorld(client);
   client.Add(1, Act(0)).Add(1, Act(0)).Write();
   while (!client.Ended()) {
@@ -200,7 +207,7 @@ TEST_F(LanesTest, ASecondRequestUnderWayEndsTheStream) {
   control_.Release(100);
 }
 
-TEST_F(LanesTest, AMessageThatIsNoneEndsTheStream) {
+TEST_P(LanesTest, AMessageThatIsNoneEndsTheStream) {
   Serve();
   grpc::GenericStub stub(grpc::CreateChannel(target_, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
@@ -223,11 +230,11 @@ TEST_F(LanesTest, AMessageThatIsNoneEndsTheStream) {
   EXPECT_THAT(status.error_message(), HasSubstr("LanesRequest"));
 }
 
-TEST_F(LanesTest, AVanishedClientLeavesEveryWorld) {
+TEST_P(LanesTest, AVanishedClientLeavesEveryWorld) {
   Serve(2);
-  auto client = std::make_unique<LanesClient>(target_);
+  auto client = std::make_unique<LanesClient>(target_, hint());
   const std::string world = WorldWith(*client, {1});
-  LanesClient other(target_);
+  LanesClient other(target_, hint());
   ASSERT_TRUE(other.Ask(1, JoinWorld(world)).has_join_world());
   client->Add(1, Act(0)).Write();
   other.Ask(1, Act(0));
@@ -238,9 +245,9 @@ TEST_F(LanesTest, AVanishedClientLeavesEveryWorld) {
   EXPECT_EQ(Code(other.Read(1)[1]), static_cast<int>(absl::StatusCode::kAborted));
 }
 
-TEST_F(LanesTest, ShutdownAnswersAndEnds) {
+TEST_P(LanesTest, ShutdownAnswersAndEnds) {
   Serve();
-  LanesClient client(target_);
+  LanesClient client(target_, hint());
   HoldWorld(client);
   client.Add(1, Act(0)).Write();
   absl::SleepFor(absl::Milliseconds(50));
@@ -248,6 +255,41 @@ TEST_F(LanesTest, ShutdownAnswersAndEnds) {
   EXPECT_EQ(Code(client.Read(1)[1]), static_cast<int>(absl::StatusCode::kUnavailable));
   EXPECT_TRUE(client.Ended());
   EXPECT_EQ(client.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+INSTANTIATE_TEST_SUITE_P(Client, LanesTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "OfOneCore" : "OfAnyCore"; });
+
+using CoreHintTest = ServerFixture;
+
+TEST_F(CoreHintTest, GamesKeepToTheCoreOfTheirClient) {
+  const std::vector<int> all = AvailableCores();
+  std::vector<int> cores;  // of the thread that starts a world's game
+  auto server = Server::Start(
+      options_, [&](const Settings&, uint64_t, const std::shared_ptr<Doorbell>& bell) {
+        cores = AvailableCores();
+        return std::make_unique<FakeEnv>(1, &control_, bell);
+      });
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  target_ = ParseAddress(server_->address())->Target();
+  const auto cores_under = [&](const std::string& hint) {
+    LanesClient client(target_, hint);
+    EXPECT_TRUE(client.Ask(1, CreateWorld()).has_create_world());
+    return cores;
+  };
+  for (const int core : all) EXPECT_EQ(cores_under(CoreHint(core)), std::vector<int>{core});
+  EXPECT_EQ(cores_under(""), all);
+  EXPECT_EQ(cores_under("another-kernel/0"), all);
+  EXPECT_EQ(cores_under(CoreHint(100000)), all) << "there is no such core";
+  EXPECT_EQ(cores_under(CoreHint(-1)), all);
+}
+
+TEST_F(CoreHintTest, IsReadAsItIsWritten) {
+  EXPECT_EQ(ReadCoreHint(CoreHint(5)), 5);
+  EXPECT_EQ(ReadCoreHint(CoreHint(5) + "x"), std::nullopt);
+  EXPECT_EQ(ReadCoreHint("5"), std::nullopt);
+  EXPECT_EQ(ReadCoreHint(""), std::nullopt);
 }
 
 }  // namespace

@@ -72,19 +72,28 @@ class ServedEnv final : public Env {
   std::unique_ptr<Env> env_;
 };
 
-// A maker for EnvCase: of any environment that MakeEnv knows, behind a server of its own.
-inline absl::StatusOr<std::unique_ptr<Env>> MakeServed(const EnvOptions& options) {
+// A server of `environment` on a socket that no other has.
+inline std::unique_ptr<rpc::Server> ServeAnew(const std::string& environment) {
   static int made = 0;
-  rpc::ServerOptions server_options;
-  server_options.listen =
-      absl::StrCat("unix://", testing::TempDir(), "/", getpid(), "-", ++made, ".sock");
-  std::unique_ptr<rpc::Server> server = Serve(options.name, server_options);
-  if (server == nullptr) return absl::InternalError("no server");
+  rpc::ServerOptions options;
+  options.listen = absl::StrCat("unix://", testing::TempDir(), "/", getpid(), "-", ++made, ".sock");
+  return Serve(environment, options);
+}
+
+inline absl::StatusOr<std::unique_ptr<Env>> MakeServedBy(std::unique_ptr<rpc::Server> server,
+                                                         const EnvOptions& options) {
   EnvOptions remote = options;
   remote.name = To(*server).name;
   absl::StatusOr<std::unique_ptr<Env>> env = rpc::MakeGrpcEnv(remote);
   if (!env.ok()) return env.status();
   return std::make_unique<ServedEnv>(std::move(server), *std::move(env));
+}
+
+// A maker for EnvCase: of any environment that MakeEnv knows, behind a server of its own.
+inline absl::StatusOr<std::unique_ptr<Env>> MakeServed(const EnvOptions& options) {
+  std::unique_ptr<rpc::Server> server = ServeAnew(options.name);
+  if (server == nullptr) return absl::InternalError("no server");
+  return MakeServedBy(std::move(server), options);
 }
 
 }  // namespace midlane
