@@ -64,7 +64,8 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
           NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
-  for (int i = 4; i < argc && error.get_name() == "ExtrasError"; ++i) {
+  const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  for (int i = 4; extras && i < argc; ++i) {
     const std::string option = argv[i - 2];
     if (argv[i][0] == '-' || argv[i - 1][0] == '-' ||
         std::find(options.begin(), options.end(), option) == options.end()) {

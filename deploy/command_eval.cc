@@ -311,6 +311,11 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.environment, " describes no scripted bots: name opponents with --opponent"));
   }
+  if (alone && arguments.cross) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--cross has agents meet, and ", arguments.environment,
+                     " has one a world, who meets nobody: leave it out"));
+  }
   // Whether it can be written is said before hours of matches, not after them.
   if (std::filesystem::is_directory(arguments.json)) {
     return absl::InvalidArgumentError(

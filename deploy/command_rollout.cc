@@ -3,10 +3,13 @@
 #include <stdio.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "deploy/files.h"
 #include "deploy/option_checks.h"
 #include "learner/files.h"
@@ -14,6 +17,9 @@
 
 namespace midlane {
 namespace {
+
+constexpr absl::Duration kLearnerWait = absl::Minutes(1);
+constexpr absl::Duration kLearnerPoll = absl::Milliseconds(100);
 
 struct RolloutArguments {
   std::string run;
@@ -26,6 +32,28 @@ struct RolloutArguments {
   std::string device = "cpu";
   bool quiet = false;
 };
+
+// What the run's learner says where it listens, once it does: workers may be started first. Empty
+// after Ctrl-C.
+absl::StatusOr<std::string> AddressOfLearner(const std::string& folder, bool quiet) {
+  const std::string path = absl::StrCat(folder, "/learner.address");
+  std::atomic<bool> stop{false};
+  const StopOnSignal on_signal([&stop] { stop = true; });
+  const absl::Time deadline = absl::Now() + kLearnerWait;
+  for (bool said = quiet; !stop; absl::SleepFor(kLearnerPoll)) {
+    const auto text = ReadFile(path);
+    const std::string address = text.ok() ? text->substr(0, text->find('\n')) : "";
+    if (!address.empty()) return address;
+    if (absl::Now() > deadline) {
+      return absl::DeadlineExceededError(absl::StrCat(folder, " has no learner.address after ",
+                                                      absl::FormatDuration(kLearnerWait)));
+    }
+    if (std::exchange(said, true)) continue;
+    printf("waits for the learner of %s (for at most a minute)\n", folder.c_str());
+    fflush(stdout);
+  }
+  return "";
+}
 
 absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& context) {
   Config config;
@@ -40,14 +68,15 @@ absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& co
     }
     if (file.empty()) file = absl::StrCat(folder, "/config.toml");
     if (address.empty()) {
-      const auto text = ReadFile(absl::StrCat(folder, "/learner.address"));
-      if (!text.ok()) {
-        return absl::NotFoundError(absl::StrCat(
-            folder, " has no learner.address: start its learner first (", context.program(),
-            " learn --run ", arguments.run, "), or name one with --learner"));
+      auto told = AddressOfLearner(folder, arguments.quiet);
+      if (!told.ok()) {
+        return absl::Status(
+            told.status().code(),
+            absl::StrCat(told.status().message(), ": start its learner (", context.program(),
+                         " learn --run ", arguments.run, "), or name one with --learner"));
       }
-      const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
-      address = lines[0];
+      address = *std::move(told);
+      if (address.empty()) return absl::OkStatus();
     }
   }
   if (file.empty() || address.empty()) {

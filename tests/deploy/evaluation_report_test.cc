@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "rollout/experience.pb.h"
 
 namespace midlane {
@@ -125,6 +126,18 @@ TEST(EvaluationReport, CrossTableIsSquare) {
   EXPECT_THAT(table, HasSubstr("25 %"));
   EXPECT_THAT(table, HasSubstr("75 %"));
   EXPECT_THAT(table, HasSubstr("-"));
+}
+
+TEST(EvaluationReport, CrossNotesCountMatchesAndRepeats) {
+  EvaluationResult result = Result();
+  const std::string notes = CrossNotes(TwoSides(), {"a", "reduced"}, {result});
+  EXPECT_THAT(notes,
+              HasSubstr(absl::StrCat(result.opponents[0].matches.size(), " matches a pair, from")));
+  EXPECT_THAT(notes, HasSubstr("cut by a limit"));
+  for (MatchRecord& match : result.opponents[0].matches) match.hash = 1;
+  EXPECT_THAT(CrossNotes(TwoSides(), {"a", "reduced"}, {result}),
+              HasSubstr(absl::StrCat("1 of ", result.opponents[0].matches.size(), " a against ",
+                                     result.opponents[0].opponent)));
 }
 
 TEST(EvaluationReport, CrossJsonHasTheRatesAndEachPairsMatches) {

@@ -17,6 +17,9 @@ class CommandLineTest(CliTest):
         self.assert_refused(self.run_cli("trian"), "did you mean train?", code=2)
         self.assert_refused(self.run_cli("train", "null", "--secnds", "3"),
                             "--secnds is no option of train; did you mean --seconds?", code=2)
+        self.assert_refused(self.run_cli("play", "--help"), "play is no command", code=2)
+        self.assert_refused(self.run_cli("eval", "x", "--opponent", "a", "b"),
+                            "--opponent a --opponent b", code=2)
         self.assert_refused(self.run_cli("train", "null", "--timesteps", "many"), "--timesteps",
                             "like 200, 20k or 1.5M", code=2)
         self.assert_refused(self.run_cli("train", "null", "--set", "run.environment=probe"),
@@ -83,6 +86,8 @@ class CommandLineTest(CliTest):
             self.assert_refused(self.run_cli(*random, "--cross", *gate), gate[0], "--cross", code=2)
         self.assert_refused(self.run_cli(*random, "--frames-max", "0"), "--frames-max", code=2)
         self.assert_refused(self.run_cli("eval", "runs/x", *random[1:]), "runs/x", "--env")
+        self.assert_refused(self.run_cli("eval", "--env", "null", "--policy", "random", "--cross"),
+                            "--cross", "leave it out")
         self.assert_refused(self.run_cli("train", "null", "--games", "0"), "--games", code=2)
 
 

@@ -1,5 +1,6 @@
 """`midlane train null`: learns, resumes, survives the death of its parts, leaves no orphans."""
 import signal
+import time
 import unittest
 
 from cli import AWAKE, MIDLANE, CliTest, accounting, kill, processes_of
@@ -60,6 +61,24 @@ class TrainTest(CliTest):
             self.assertIn(part, more.out)
         train.send_signal(signal.SIGINT)
         self.finish(train)
+
+    def test_a_worker_waits_for_its_learner(self):
+        (self.folder / "runs/a").mkdir(parents=True)
+        config = self.run_cli("train", "null", *QUICK, "--print-config").out
+        (self.folder / "runs/a/config.toml").write_text(config)
+        worker = self.start("rollout", "--run", "a")
+        time.sleep(0.5)
+        learner = self.start("learn", "--run", "runs/a")
+        self.wait_for("an iteration", lambda: self.iterations("a"), process=learner)
+        for process in [worker, learner]:
+            process.send_signal(signal.SIGINT)
+            self.finish(process)
+            self.assertEqual(process.returncode, 0, process.out + process.err)
+        self.assertIn("waits for the learner of runs/a", worker.out)
+        early = self.start("rollout", "--run", "a")
+        time.sleep(0.5)
+        early.send_signal(signal.SIGINT)
+        self.assertEqual(self.finish(early).returncode, 0, early.err)
 
     def test_killed_launcher_leaves_no_orphans(self):
         train = self.start("train", "null", "--run", "a", *QUICK)
