@@ -76,6 +76,8 @@ std::vector<ConfigField> ConfigFields(Config* config) {
        "2: one half of the games runs while the other is in the network; 1: all at once", 1, 2},
       {"rollout", "restarts_max", &worker.restarts_max,
        "deaths of one world in a row before its worker gives up", 0, 1e6},
+      {"rollout", "server_wait_seconds", &worker.server_wait_seconds,
+       "how long games behind a server (grpc://...) wait for it where it went away", 0, 1e6},
 
       {"ppo", "batch_steps", &ppo.batch_steps, "timesteps of an iteration", 1, 1e8},
       {"ppo", "minibatch_steps", &ppo.minibatch_steps, "timesteps of a gradient step", 1, 1e8},

@@ -165,6 +165,7 @@ class PpoLearner final : public Learner {
         Stopwatch watch(&times_.receive);
         while (batch == nullptr && (reason = StopReason()).empty()) {
           batch = receiver_->Next(absl::Milliseconds(100));
+          if (batch == nullptr) WarnOfWaiting();
         }
       }
       if (batch == nullptr) break;
@@ -520,6 +521,14 @@ class PpoLearner final : public Learner {
     (void)log_->Warning(text);
   }
 
+  // What keeps workers from playing is said when it begins.
+  void WarnOfWaiting() {
+    std::string waiting_for = receiver_->workers().waiting_for;
+    if (waiting_for == warned_waiting_) return;
+    warned_waiting_ = std::move(waiting_for);
+    if (!warned_waiting_.empty()) Warn(absl::StrCat("workers wait: ", warned_waiting_));
+  }
+
   // Figures that cannot be written do not stop training; it is said once.
   void Note(const absl::Status& status) {
     if (status.ok() || noted_) return;
@@ -570,6 +579,7 @@ class PpoLearner final : public Learner {
   Clock::time_point last_tensorboard_, last_past_;
   std::deque<std::pair<Clock::time_point, WorkerTotals>> history_;
   std::string warned_invalid_;
+  std::string warned_waiting_;
   bool noted_ = false;
 };
 

@@ -159,6 +159,7 @@ void Receiver::Handle(const Received& received) {
       figures.game_restarts = report.game_restarts();
       figures.resident_bytes = report.resident_bytes();
       figures.last_error = report.last_error();
+      figures.waiting_for = report.waiting_for();
       accounts_.Heard(report.worker(), report.produced_chunks(), report.dropped_chunks());
       return;
     }
@@ -280,6 +281,7 @@ WorkerTotals Receiver::workers() const {
     if (figures.gone || figures.restored) continue;
     ++totals.living;
     totals.resident_bytes += figures.figures.resident_bytes;
+    if (!figures.figures.waiting_for.empty()) totals.waiting_for = figures.figures.waiting_for;
   }
   return totals;
 }

@@ -62,6 +62,7 @@ struct WorkerTotals {
   uint64_t resident_bytes = 0;  // of the living, now
   uint32_t living = 0;
   std::string last_error;
+  std::string waiting_for;  // of one of the living that waits for a server; empty: none does
 };
 
 class Receiver {

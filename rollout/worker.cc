@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <random>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bridge/doorbell.h"
+#include "bridge/make_env.h"
 #include "rollout/batch.h"
 #include "rollout/opponents.h"
 #include "rollout/recorder.h"
@@ -30,7 +32,7 @@ constexpr auto kReportEvery = std::chrono::seconds(1);
 constexpr auto kLate = std::chrono::milliseconds(200);  // a world that no batch waits for
 constexpr absl::Duration kWait = absl::Milliseconds(100);
 constexpr absl::Duration kLearnerTimeout = absl::Seconds(60);
-constexpr absl::Duration kRestartPause = absl::Milliseconds(200);
+constexpr auto kRestartPause = std::chrono::milliseconds(200);
 constexpr uint64_t kSeedStride = 1000003;  // between a world's seed and its successor's
 
 struct Side {
@@ -59,6 +61,8 @@ struct World {
   uint32_t failures = 0;    // in a row, without a timestep between
   Clock::time_point asked;  // when the timestep on its way was asked for
   absl::Status failure;
+  Clock::time_point revive_at;                  // the next try, where failed
+  std::optional<Clock::time_point> away_since;  // its server went away
 };
 
 struct Row {
@@ -147,6 +151,7 @@ class RolloutWorker final : public Worker, public ChunkSink {
   NetworkShape shape_;
   ChunkShape chunk_shape_;
   bool sides_are_settings_ = false;
+  bool far_ = false;  // behind a server
   int won_metric_ = -1, lost_metric_ = -1;
   Opponents::MakePolicy make_policy_;
   std::unique_ptr<Policy> policy_;
@@ -251,6 +256,7 @@ absl::Status RolloutWorker::Prepare() {
         "rollout.chunk_steps: ", options_.chunk_steps, " timesteps of this environment ",
         "have more than ", kChunkBytesMax, " bytes; choose fewer"));
   }
+  far_ = IsServerName(options_.env.name);
   won_metric_ = spec_.FindMetric("won");
   lost_metric_ = spec_.FindMetric("lost");
   // Environments of C++ tests and remote ones are not described: they keep to the reserved names.
@@ -353,6 +359,11 @@ absl::Status RolloutWorker::Gather(Clock::time_point now, uint32_t* enough) {
   ready_.clear();
   size_t punctual = 0;
   for (World& world : worlds_) {
+    if (!world.failure.ok()) {
+      if (now < world.revive_at) continue;
+      if (absl::Status status = Revive(&world); !status.ok()) return status;
+      continue;
+    }
     absl::StatusOr<bool> ready = world.env->Ready();
     if (!ready.ok()) {
       world.failure = ready.status();
@@ -606,22 +617,32 @@ absl::Status RolloutWorker::Revive(World* world) {
   }
   world->match_over = false;
   world->match_begins = true;
-  while (!world->failure.ok()) {
-    const absl::StatusCode code = world->failure.code();
-    if (code == absl::StatusCode::kInvalidArgument || code == absl::StatusCode::kNotFound ||
-        ++world->failures > options_.restarts_max) {
+  const absl::StatusCode code = world->failure.code();
+  if (code == absl::StatusCode::kInvalidArgument || code == absl::StatusCode::kNotFound) {
+    return world->failure;
+  }
+  const bool was_away = world->away_since.has_value();
+  if (far_ && code == absl::StatusCode::kUnavailable) {
+    if (!was_away) world->away_since = Clock::now();
+    const auto away = Clock::now() - *world->away_since;
+    if (was_away && absl::FromChrono(away) > absl::Seconds(options_.server_wait_seconds)) {
       return world->failure;
     }
-    ++restarts_;
-    last_error_ = FirstLine(world->failure.message());
-    if (stop_.load()) return absl::OkStatus();
-    if (world->failures > 1) absl::SleepFor(kRestartPause);
-    world->seed += kSeedStride;
-    world->base["seed"] = absl::StrCat(world->seed);
-    world->settings = SettingsOf(*world, world->assignment);
-    world->failure = world->env->Restart();
-    world->asked = Clock::now();
-    if (world->failure.ok()) world->failure = world->env->Reset(world->settings);
+  } else if (++world->failures > options_.restarts_max) {
+    return world->failure;
+  }
+  if (!was_away) ++restarts_;
+  last_error_ = FirstLine(world->failure.message());
+  world->seed += kSeedStride;
+  world->base["seed"] = absl::StrCat(world->seed);
+  world->settings = SettingsOf(*world, world->assignment);
+  world->failure = world->env->Restart();
+  world->asked = Clock::now();
+  if (world->failure.ok()) world->failure = world->env->Reset(world->settings);
+  if (world->failure.ok()) {
+    world->away_since.reset();
+  } else {
+    world->revive_at = Clock::now() + kRestartPause;
   }
   return absl::OkStatus();
 }
@@ -685,7 +706,9 @@ absl::Status RolloutWorker::Report(Clock::time_point now) {
   v1::WorkerReport& report = *report_.mutable_report();
   uint64_t frames = 0;
   double game_seconds = 0;
+  report.clear_waiting_for();
   for (const World& world : worlds_) {
+    if (world.away_since) report.set_waiting_for(FirstLine(world.failure.message()));
     const EnvStats stats = world.env->stats();
     frames += stats.frames;
     game_seconds += stats.game_seconds;

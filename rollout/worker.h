@@ -51,6 +51,9 @@ struct WorkerOptions {
   // comes to a standstill (who is to serve does not) holds its world for ever.
   uint32_t episode_steps_max = 0;
   uint32_t restarts_max = 10;  // of one world in a row, without a timestep between
+  // How long worlds behind a server wait for it where it went away; meanwhile nothing else counts
+  // as a restart.
+  double server_wait_seconds = 60;
   // Null: native. Its errors are Create's.
   std::function<absl::StatusOr<std::unique_ptr<Policy>>(const NetworkShape&)> make_policy;
   std::function<void()> on_joined;  // the learner's weights are here, games begin; may be null

@@ -103,6 +103,21 @@ class TrainTest(CliTest):
         self.assertGreater(self.metrics("a")[-1]["timesteps"], 0)
         self.assertEqual(*accounting(self.metrics("a")[-1]))
 
+        # Its server is killed under a run and comes back at its place: the run waits and goes on.
+        train = self.start("train", far, "--run", "b", "--workers", 1, *QUICK)
+        self.wait_for("an iteration", lambda: self.iterations("b"), process=train)
+        server.kill()
+        self.finish(server)
+        self.wait_for("a warning", lambda: [line for line in self.metrics("b") if
+                                            "workers wait: " + far in line.get("text", "")], process=train)
+        server = self.start("serve", "blobby", "--listen", address)
+        before = len(self.iterations("b"))
+        self.wait_for("training after it", lambda: len(self.iterations("b")) > before + 3, process=train)
+        train.send_signal(signal.SIGINT)
+        self.finish(train)
+        self.assertEqual(train.returncode, 0, train.out + train.err)
+        self.assertEqual(*accounting(self.metrics("b")[-1]))
+
         # The server comes back elsewhere, and the run goes on there.
         server.send_signal(signal.SIGTERM)
         self.finish(server)

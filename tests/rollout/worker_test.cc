@@ -717,6 +717,42 @@ TEST_F(WorkerTest, AGameThatStaysDeadEndsTheRunWithItsReason) {
   EXPECT_EQ(script_.restarts, 3);
 }
 
+// The scripted world as one behind a server, "far://...".
+class FarWorkerTest : public WorkerTest {
+ protected:
+  FarWorkerTest() {
+    RegisterEnvScheme("far", MakeScripted, [](const std::string&) { return EnvironmentInfo(); });
+    script_.die_at = 30;
+    script_.stays_dead = true;
+  }
+};
+
+TEST_F(FarWorkerTest, WaitsForAServerThatIsAwayAndGoesOn) {
+  TestLearner learner;
+  WorkerOptions options = learner.Options("far://there", 2);
+  options.restarts_max = 1;
+  learner.Begin(options, 8);
+  ASSERT_TRUE(learner.TakeUntil([&] { return !learner.report.waiting_for().empty(); }));
+  EXPECT_EQ(learner.report.waiting_for(), "scripted: stays dead");
+  ASSERT_TRUE(learner.TakeUntil([&] { return script_.restarts > 3; })) << "it tries again";
+  EXPECT_EQ(learner.report.game_restarts(), 1u);
+  const size_t before = learner.chunks.size();
+  script_.stays_dead = false;
+  ASSERT_TRUE(learner.TakeUntil([&] { return learner.report.waiting_for().empty(); }));
+  ASSERT_TRUE(learner.TakeChunks(before + 10));
+  EXPECT_TRUE(learner.Stop());
+}
+
+TEST_F(FarWorkerTest, GivesUpAServerThatStaysAway) {
+  TestLearner learner;
+  WorkerOptions options = learner.Options("far://there", 1);
+  options.server_wait_seconds = 0.5;
+  learner.Begin(options, 8);
+  const absl::Status status = learner.Join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("stays dead"));
+}
+
 TEST_F(WorkerTest, ARestartedLearnerGoesOnWithTheSameWorker) {
   TestLearner learner;
   WorkerOptions options = learner.Options("scripted", 2);
