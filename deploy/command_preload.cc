@@ -85,8 +85,11 @@ absl::Status Preload(const PreloadArguments& arguments, CommandContext* context)
   } else {
     fprintf(stderr, "midlane: at the end: %s\n", words.c_str());
   }
-  if (report->exited)
+  if (report->exited) {
     fprintf(stderr, "midlane: the program ended with %s\n", report->exit_text.c_str());
+  } else if (stopped == 0) {
+    fprintf(stderr, "midlane: its %g s are over: the program was stopped\n", arguments.seconds);
+  }
   if (!report->found_lua() && !arguments.vanilla) context->exit_code = kExitFailed;
   return absl::OkStatus();
 }

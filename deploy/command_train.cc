@@ -62,7 +62,7 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (!saved.empty() && FileExists(saved)) {
     config = Config();
     if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;
-    const bool moved = IsServerName(config->run.environment) && IsServerName(arguments.environment);
+    const bool moved = IsServerName(config->run.environment) || IsServerName(arguments.environment);
     if (config->run.environment != arguments.environment && !moved) {
       return absl::InvalidArgumentError(
           absl::StrCat(saved, " is of a run on ", config->run.environment, ", not ",
@@ -84,6 +84,29 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
   if (arguments.games > 0) config->worker.games = arguments.games;
   if (auto status = ValidateConfig(*config); !status.ok()) return status;
   return config;
+}
+
+// A run may go on where its environment is served now, or at home: the environment must be the
+// same.
+absl::Status CheckMoved(const std::string& run_dir, const std::string& saved_file,
+                        const Config& config) {
+  Config saved;
+  const auto text = ReadFile(saved_file);
+  if (!text.ok() || !ParseConfig(*text, saved_file, &saved).ok() ||
+      saved.run.environment == config.run.environment) {
+    return absl::OkStatus();
+  }
+  const auto checkpoint = LoadCheckpointWeights(run_dir);
+  if (!checkpoint.ok()) return absl::OkStatus();  // nothing is trained yet, or the learner says why
+  EnvOptions options = config.worker.env;
+  options.name = config.run.environment;
+  const auto spec = SpecOf(options);
+  if (!spec.ok()) return spec.status();
+  if (spec->Hash() == checkpoint->environment_hash) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(run_dir, " was trained on ", saved.run.environment, ", and the environment '",
+                   spec->environment, "' at ", config.run.environment,
+                   " has other agents, observations or actions: name another run with --run"));
 }
 
 // Why training ended, for the line that closes it.
@@ -133,6 +156,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     fputs(FormatConfig(*config).c_str(), stdout);
     return absl::OkStatus();
   }
+  if (auto status = CheckMoved(run_dir, saved, *config); !status.ok()) return status;
   if (auto status = CheckScriptedBots(*config); !status.ok()) return status;
 
   const bool resumed = FileExists(absl::StrCat(run_dir, "/checkpoint.mdl"));

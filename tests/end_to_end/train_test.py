@@ -130,6 +130,15 @@ class TrainTest(CliTest):
         self.assertEqual(moved.returncode, 0, moved.out + moved.err)
         self.assertIn(f"resuming grpc+{address}", moved.out)
 
+        # Or it goes on at home; but nowhere on another environment.
+        home = self.run_cli("train", "blobby", "--run", "a", "--seconds", 8, timeout=120)
+        self.assertEqual(home.returncode, 0, home.out + home.err)
+        self.assertIn("resuming blobby", home.out)
+        other = self.start("serve", "probe", "--listen", f"unix://{self.folder}/p.sock")
+        self.wait_for("the third socket", lambda: (self.folder / "p.sock").exists(), process=other)
+        self.assert_refused(self.run_cli("train", f"grpc+unix://{self.folder}/p.sock", "--run", "a"),
+                            "'probe'", "other agents, observations or actions", "--run")
+
     def test_goes_on_after_the_death_of_a_worker_and_of_the_learner(self):
         train = self.start("train", "null", "--run", "a", *QUICK)
         self.wait_for("an iteration", lambda: self.iterations("a"), process=train)
