@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <linux/futex.h>
 #include <math.h>
 #include <stdio.h>
@@ -170,11 +171,40 @@ void midlane_exchange_mark(uint32_t agent, uint32_t flags) {
   midlane_exchange.posted[agent] = flags | MIDLANE_SLOT_ACTIVE;
 }
 
-static bool all_finite(const float* values, uint32_t count) {
-  // x - x is 0 for finite x and NaN otherwise, and NaN stays in the sum.
-  float sum = 0;
-  for (uint32_t i = 0; i < count; i++) sum += values[i] - values[i];
-  return sum == 0;
+// Elements that are no finite number within the bounds; NaN compares false with everything.
+static uint32_t count_bad_f32(const float* values, uint32_t count, float low, float high) {
+  if (low < -FLT_MAX) low = -FLT_MAX;
+  if (high > FLT_MAX) high = FLT_MAX;
+  uint32_t bad = 0;
+  for (uint32_t i = 0; i < count; i++) bad += !((values[i] >= low) & (values[i] <= high));
+  return bad;
+}
+
+static double element_of(const struct midlane_tensor_spec* tensor, const void* values, uint32_t i) {
+  switch (tensor->dtype) {
+    case MIDLANE_DTYPE_F32:
+      return ((const float*)values)[i];
+    case MIDLANE_DTYPE_I32:
+      return ((const int32_t*)values)[i];
+    default:
+      return ((const uint8_t*)values)[i];
+  }
+}
+
+static bool is_bad(const struct midlane_tensor_spec* tensor, double value) {
+  return !isfinite(value) || value < (double)tensor->minimum || value > (double)tensor->maximum;
+}
+
+static bool holds_bad(const struct midlane_tensor_spec* tensor, const void* values,
+                      uint32_t count) {
+  if (tensor->dtype == MIDLANE_DTYPE_F32) {
+    return count_bad_f32(values, count, tensor->minimum, tensor->maximum) != 0;
+  }
+  if (isinf(tensor->minimum) && isinf(tensor->maximum)) return false;
+  for (uint32_t i = 0; i < count; i++) {
+    if (is_bad(tensor, element_of(tensor, values, i))) return true;
+  }
+  return false;
 }
 
 static uint32_t elements_of(const struct midlane_tensor_spec* tensor) {
@@ -189,17 +219,24 @@ bool midlane_exchange_check(char* error, size_t error_bytes) {
     if (!midlane_exchange.posted[agent]) continue;
     for (uint32_t t = 0; t < spec->tensors; t++) {
       const struct midlane_tensor_spec* tensor = &spec->tensor[t];
-      if (tensor->dtype != MIDLANE_DTYPE_F32) continue;
-      const float* values = (const float*)(midlane_exchange.observation[agent] + tensor->offset);
+      const void* values = midlane_exchange.observation[agent] + tensor->offset;
       uint32_t count = elements_of(tensor);
-      if (all_finite(values, count)) continue;
+      if (!holds_bad(tensor, values, count)) continue;
       uint32_t bad = 0;
-      while (bad < count && isfinite(values[bad])) bad++;
-      snprintf(error, error_bytes,
-               "observation \"%s\" of agent \"%s\" is %s at element %u: the adapter must send "
-               "finite numbers",
-               tensor->name, spec->agent[agent].text, isnan(values[bad]) ? "NaN" : "infinite",
-               bad + 1);
+      while (bad + 1 < count && !is_bad(tensor, element_of(tensor, values, bad))) bad++;
+      double value = element_of(tensor, values, bad);
+      if (isfinite(value)) {
+        snprintf(error, error_bytes,
+                 "observation \"%s\" of agent \"%s\" is %g at element %u, and its spec says %g to "
+                 "%g: declare wider bounds (min, max) or cut the value to them",
+                 tensor->name, spec->agent[agent].text, value, bad + 1, (double)tensor->minimum,
+                 (double)tensor->maximum);
+      } else {
+        snprintf(error, error_bytes,
+                 "observation \"%s\" of agent \"%s\" is %s at element %u: the adapter must send "
+                 "finite numbers",
+                 tensor->name, spec->agent[agent].text, isnan(value) ? "NaN" : "infinite", bad + 1);
+      }
       return false;
     }
   }

@@ -56,7 +56,8 @@ bool midlane_exchange_declare(const struct midlane_spec* spec, char* error, size
 // Marks the agent's slot (0-based) for the next exchange; `flags` without ACTIVE.
 void midlane_exchange_mark(uint32_t agent, uint32_t flags);
 
-// False where a posted f32 observation is NaN or infinite; names agent, tensor and element.
+// False where a posted observation is NaN, infinite or outside the bounds of its spec; names agent,
+// tensor and element.
 bool midlane_exchange_check(char* error, size_t error_bytes);
 
 // Posts the marked slots as observed at `frame` and waits for the answer.

@@ -28,7 +28,7 @@ class ExchangeTest : public ::testing::Test {
         << error;
     midlane_spec spec = {};
     spec.agents = 2;
-    spec.tensors = 1;
+    spec.tensors = 2;
     spec.terms = 2;
     spec.metrics = 1;
     spec.heads = 1;
@@ -39,6 +39,15 @@ class ExchangeTest : public ::testing::Test {
     spec.tensor[0].dtype = MIDLANE_DTYPE_F32;
     spec.tensor[0].rank = 1;
     spec.tensor[0].shape[0] = 4;
+    spec.tensor[0].minimum = -INFINITY;
+    spec.tensor[0].maximum = INFINITY;
+    strcpy(spec.tensor[1].name, "lives");
+    spec.tensor[1].dtype = MIDLANE_DTYPE_I32;
+    spec.tensor[1].rank = 1;
+    spec.tensor[1].shape[0] = 2;
+    spec.tensor[1].offset = 32;
+    spec.tensor[1].minimum = 0;
+    spec.tensor[1].maximum = 9;
     ASSERT_TRUE(midlane_exchange_declare(&spec, error, sizeof(error))) << error;
     EXPECT_EQ(host_->channel()->state.load(), uint32_t{MIDLANE_STATE_ATTACHED});
     EXPECT_EQ(memcmp(&host_->spec(), &spec, sizeof(spec)), 0);
@@ -166,6 +175,37 @@ TEST_F(ExchangeTest, NamesTheBadElement) {
   }
   ball(0)[1] = std::numeric_limits<float>::max();
   EXPECT_TRUE(midlane_exchange_check(error, sizeof(error)));
+}
+
+TEST_F(ExchangeTest, HoldsObservationsToTheirBounds) {
+  Open();
+  char error[512] = "";
+  midlane_exchange_mark(0, 0);
+  const auto expect_bad = [&](const char* part) {
+    EXPECT_FALSE(midlane_exchange_check(error, sizeof(error)));
+    EXPECT_NE(std::string(error).find(part), std::string::npos) << error;
+  };
+  auto* lives = reinterpret_cast<int32_t*>(midlane_exchange.observation[0] + 32);
+  lives[0] = 9;
+  EXPECT_TRUE(midlane_exchange_check(error, sizeof(error))) << error;
+  lives[1] = 10;
+  expect_bad("\"lives\" of agent \"left\" is 10 at element 2, and its spec says 0 to 9");
+  lives[1] = -1;
+  expect_bad("is -1 at element 2");
+  lives[1] = 0;
+  midlane_tensor_spec& tensor = const_cast<midlane_spec*>(midlane_exchange.spec)->tensor[0];
+  tensor.minimum = -2;
+  tensor.maximum = 0.5;
+  ball(0)[3] = 0.5;
+  ball(0)[0] = -2;
+  EXPECT_TRUE(midlane_exchange_check(error, sizeof(error))) << error;
+  ball(0)[3] = 0.75;
+  expect_bad("is 0.75 at element 4, and its spec says -2 to 0.5");
+  ball(0)[3] = std::nanf("");
+  expect_bad("NaN at element 4");
+  ball(0)[3] = 0;
+  ball(0)[0] = -std::numeric_limits<float>::infinity();
+  expect_bad("infinite at element 1");
 }
 
 TEST(ExchangeOpen, RefusesForeignMemory) {

@@ -52,6 +52,10 @@ local misuses = {
   text_all = function() midlane.declare(spec()) midlane.observe_all(1, 0, 0, 1, 1, "x") end,
   past_end = function() midlane.declare(spec()) midlane.observe_at(1, 1, 2, 0, 0) end,
   byte = function() midlane.declare(spec()) midlane.observe(1, 2, 0, 1, 256) end,
+  outside = function()
+    local s = spec() s.observations[1].min, s.observations[1].max = -1, 2 midlane.declare(s)
+    midlane.observe(1, 1, 0, 3) midlane.post(1, midlane.FIRST) midlane.exchange(1)
+  end,
   reward_nan = function() midlane.declare(spec()) midlane.reward(1, 1, 0 / 0) end,
   flags = function() midlane.declare(spec()) midlane.post(1, 1) end,
   frame_text = function() midlane.declare(spec()) midlane.exchange({}) end,

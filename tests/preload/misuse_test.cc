@@ -66,12 +66,12 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{"count", "2 elements and gets 1"}, Misuse{"text", "\"x\": element 2"},
         Misuse{"count_all", "5 elements were declared together, and 3 come"},
         Misuse{"text_all", "\"allowed\": element 3"}, Misuse{"past_end", "2 from 2 on"},
-        Misuse{"byte", "\"allowed\": element 3"}, Misuse{"reward_nan", "reward \"r\""},
-        Misuse{"flags", "flags must be a sum"}, Misuse{"frame_text", "frame must be a number"},
-        Misuse{"frame_negative", "from 0"}, Misuse{"keys", "\"dance\""},
-        Misuse{"backwards", "from 0 to 86400"}, Misuse{"shared_table", "numbers and strings only"},
-        Misuse{"shared_long", "4096 bytes"}, Misuse{"raw", "inside raw"},
-        Misuse{"callback", "arithmetic"}, Misuse{"load", "no string"},
+        Misuse{"byte", "\"allowed\": element 3"}, Misuse{"outside", "\"x\" of agent \"one\" is 3"},
+        Misuse{"reward_nan", "reward \"r\""}, Misuse{"flags", "flags must be a sum"},
+        Misuse{"frame_text", "frame must be a number"}, Misuse{"frame_negative", "from 0"},
+        Misuse{"keys", "\"dance\""}, Misuse{"backwards", "from 0 to 86400"},
+        Misuse{"shared_table", "numbers and strings only"}, Misuse{"shared_long", "4096 bytes"},
+        Misuse{"raw", "inside raw"}, Misuse{"callback", "arithmetic"}, Misuse{"load", "no string"},
         Misuse{"result", "must return a table"}),
     [](const auto& info) { return std::string(info.param.name); });
 
