@@ -31,6 +31,7 @@ namespace midlane::bench {
 namespace {
 
 constexpr double kFramesPerSecond = 75;
+constexpr uint32_t kTurnsAClock = 64;  // the clock is no part of what is measured
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "blobby_bench: %s\n", what.c_str());
@@ -89,8 +90,10 @@ Played Play(uint32_t games, const Settings& settings, bool with_policy, double s
   Played played;
   double start = 0, frames_before = 0;
   const double warm_until = Now() + 0.5;
+  std::vector<Env*> ready;
+  uint32_t turns = 0;
   for (bool warm = false;;) {
-    const double now = Now();
+    const double now = turns++ % kTurnsAClock == 0 ? Now() : 0;
     if (!warm && now >= warm_until) {
       warm = true;
       start = now;
@@ -103,7 +106,7 @@ Played Play(uint32_t games, const Settings& settings, bool with_policy, double s
       return played;
     }
     const uint32_t rings = (*doorbell)->rings();
-    std::vector<Env*> ready;
+    ready.clear();
     uint32_t rows = 0;
     for (auto& env : envs) {
       auto is_ready = env->Ready();
