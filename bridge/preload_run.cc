@@ -188,9 +188,10 @@ std::vector<std::string> WhyNotAnnounced(const Run& run, const ExecutableFile& f
                                        "brief to be seen, with --executable")};
   }
   std::vector<std::string> causes;
+  const std::string interpreter = file.is_elf ? "" : InterpreterOf(file.path);
   for (pid_t pid : GroupMembers(run.game->pid())) {
     const std::string path = ExecutableOf(absl::StrCat("/proc/", pid));
-    if (path.empty()) continue;
+    if (path.empty() || path == interpreter) continue;
     if (!MapsHold(pid, FileName(preload))) {
       causes.push_back(absl::StrCat(
           path,

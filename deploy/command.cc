@@ -75,6 +75,10 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
                         " is one word too many: repeat it, like ", option, " ", argv[i - 1], " ",
                         option, " ", argv[i]);
   }
+  if (extras && (chosen->get_name() == "eval" || chosen->get_name() == "watch") &&
+      argv[argc - 1][0] != '-') {
+    return absl::StrCat(error.what(), ": whom to play is --opponent ", argv[argc - 1]);
+  }
   if (chosen->get_name() == "preload" &&
       std::find(argv, argv + argc, absl::string_view("--")) == argv + argc) {
     return absl::StrCat(error.what(), ": put -- before the program, like ", argv[0],

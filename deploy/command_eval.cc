@@ -211,9 +211,27 @@ void PrintHeader(const EvalArguments& arguments, const Contestant& subject, FILE
     }
     fputs(")", text_out);
   }
-  fprintf(text_out, " on %s: %u matches an opponent, seeds from %llu\n",
-          arguments.environment.c_str(), arguments.games, (unsigned long long)arguments.seed);
+  fprintf(text_out, " on %s: %u %s an opponent, seeds from %llu\n", arguments.environment.c_str(),
+          arguments.games, arguments.games == 1 ? "match" : "matches",
+          (unsigned long long)arguments.seed);
   fflush(text_out);
+}
+
+// Who decides here more or less often than in training.
+void NoteFrameSkips(const Team& team, const EvaluationOptions& options, const Spec& spec,
+                    FILE* text_out) {
+  const auto frames = [&spec](uint32_t asked) { return asked > 0 ? asked : spec.frame_skip; };
+  const uint32_t here = frames(options.frame_skip);
+  for (const Contestant& contestant : team) {
+    Config config;
+    if (contestant.config_text.empty() || !ParseConfig(contestant.config_text, "", &config).ok()) {
+      continue;
+    }
+    const uint32_t trained = frames(config.worker.frame_skip);
+    if (trained == here) continue;
+    fprintf(text_out, "%s decided every %u frames in training, and every %u here (--frame-skip)\n",
+            contestant.player.name.c_str(), trained, here);
+  }
 }
 
 absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
@@ -332,6 +350,7 @@ absl::Status Eval(EvalArguments arguments, CommandContext* context) {
     if (!team.ok()) return team.status();
     teams.push_back(*std::move(team));
   }
+  NoteFrameSkips(teams.front(), options, *spec, text_out);
   const absl::Status status = arguments.cross
                                   ? Cross(arguments, *spec, teams, options, text_out, context)
                                   : Table(arguments, *spec, teams, options, text_out, context);

@@ -3,10 +3,12 @@
 #include <stdio.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "bridge/rpc/keys.h"
 #include "deploy/option_checks.h"
 
@@ -18,26 +20,33 @@ struct KeysArguments {
   std::vector<std::string> hosts;
 };
 
-absl::Status Keys(KeysArguments arguments) {
+absl::Status Keys(KeysArguments arguments, const CommandContext& context) {
   rpc::KeyOptions& keys = arguments.keys;
   keys.hosts.insert(keys.hosts.begin(), arguments.hosts.begin(), arguments.hosts.end());
   const absl::Status status = rpc::MakeKeys(keys);
   if (!status.ok()) return status;
   const char* folder = keys.folder.c_str();
   const char* host = keys.hosts.front().c_str();
+  std::vector<std::string> named;  // each once
+  for (const std::string& name : keys.hosts) {
+    if (std::find(named.begin(), named.end(), name) == named.end()) named.push_back(name);
+  }
+  const std::string hosts = absl::StrJoin(named, ", ");
+  const std::string program = context.program();
   printf(
       "%s/ holds a set of keys, valid for %d days:\n"
       "  ca.pem, ca.key          the authority; keep ca.key away from both machines\n"
       "  server.pem, server.key  for the machine that serves, as %s\n"
       "  client.pem, client.key  for the machines that connect\n"
       "Serve:\n"
-      "  midlane serve blobby --listen 0.0.0.0:5000 --tls-ca %s/ca.pem --tls-cert %s/server.pem "
+      "  %s serve blobby --listen 0.0.0.0:5000 --tls-ca %s/ca.pem --tls-cert %s/server.pem "
       "--tls-key %s/server.key\n"
       "Connect (with ca.pem, client.pem and client.key copied over):\n"
-      "  MIDLANE_TLS_DIR=%s midlane rollout ... --env grpc+tls://%s:5000\n"
+      "  MIDLANE_TLS_DIR=%s %s train grpc+tls://%s:5000\n"
       "  Python: grpc.ssl_channel_credentials(ca, client_key, client_cert), the files' bytes\n"
       "Whoever holds client.key may play; make real keys with your own authority.\n",
-      folder, keys.days, host, folder, folder, folder, folder, host);
+      folder, keys.days, hosts.c_str(), program.c_str(), folder, folder, folder, folder,
+      program.c_str(), host);
   return absl::OkStatus();
 }
 
@@ -56,7 +65,8 @@ void AddKeysCommand(CLI::App* app, CommandContext* context) {
   command->add_option("--days", arguments->keys.days, "how long they are valid")
       ->capture_default_str()
       ->transform(Count(1, 3650));
-  command->callback([arguments, context] { context->exit_code = Report(Keys(*arguments)); });
+  command->callback(
+      [arguments, context] { context->exit_code = Report(Keys(*arguments, *context)); });
 }
 
 }  // namespace midlane

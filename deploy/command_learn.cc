@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
@@ -13,6 +14,7 @@
 #include "deploy/files.h"
 #include "deploy/option_checks.h"
 #include "deploy/progress.h"
+#include "learner/files.h"
 #include "learner/learner.h"
 
 namespace midlane {
@@ -44,7 +46,10 @@ class ProgressPrinter {
     ended_.Notify();
     thread_.join();
     Show();
-    if (last_.event == "stop") printf("%s\n", AccountingLine(last_).c_str());
+    if (last_.event == "stop") {
+      printf("stopped after %s and %s timesteps\n%s\n", ShortDuration(last_.seconds).c_str(),
+             WithThousands(last_.timesteps).c_str(), AccountingLine(last_).c_str());
+    }
     fflush(stdout);
   }
   ProgressPrinter(const ProgressPrinter&) = delete;
@@ -54,8 +59,9 @@ class ProgressPrinter {
   void Show() {
     MetricsLine iteration;
     for (MetricsLine& line : metrics_.Poll()) {
-      last_ = std::move(line);
-      if (last_.event == "iteration") iteration = last_;
+      if (line.event == "warning") printf("warning: %s\n", line.text.c_str());
+      if (line.event == "iteration") iteration = line;
+      if (line.event == "iteration" || line.event == "stop") last_ = std::move(line);
     }
     if (iteration.iteration == 0) return;
     MetricsLine shown = iteration;
@@ -79,6 +85,20 @@ absl::StatusOr<Spec> EnvironmentSpec(const Config& config) {
   return SpecOf(options);
 }
 
+// Where any port will do, at first that of a learner of this run that was killed: its workers look
+// for it there.
+absl::StatusOr<std::unique_ptr<Learner>> CreateLearner(const Spec& spec,
+                                                       const LearnerOptions& options) {
+  const auto told = ReadFile(absl::StrCat(options.run_dir, "/learner.address"));
+  if (told.ok() && absl::EndsWith(options.listen, ":*")) {
+    LearnerOptions as_before = options;
+    as_before.listen = told->substr(0, told->find('\n'));
+    auto learner = Learner::Create(spec, std::move(as_before));
+    if (learner.ok()) return learner;
+  }
+  return Learner::Create(spec, options);
+}
+
 absl::Status Learn(const LearnArguments& arguments, const CommandContext& context) {
   const std::string folder = RunFolder(arguments.run);
   const std::string file = absl::StrCat(folder, "/config.toml");
@@ -96,16 +116,17 @@ absl::Status Learn(const LearnArguments& arguments, const CommandContext& contex
   if (auto status = ValidateConfig(config); !status.ok()) return status;
   const auto spec = EnvironmentSpec(config);
   if (!spec.ok()) return spec.status();
-  auto learner = Learner::Create(*spec, MakeLearnerOptions(config, folder));
+  const bool resumed = FileExists(absl::StrCat(folder, "/checkpoint.mdl"));
+  auto learner = CreateLearner(*spec, MakeLearnerOptions(config, folder));
   if (!learner.ok()) return learner.status();
   StopOnSignal stop([&learner] { (*learner)->Stop(); });
   if (arguments.quiet) return (*learner)->Run();
   printf(
-      "learning %s in %s; a line of progress follows once workers have sent enough\n"
+      "%s %s in %s; a line of progress follows once workers have sent enough\n"
       "workers join with: %s rollout --run %s --index N (elsewhere: --config with a copy of %s, "
       "--learner with this machine's name and the port in %s/learner.address)\n",
-      config.run.environment.c_str(), folder.c_str(), context.program().c_str(),
-      arguments.run.c_str(), file.c_str(), folder.c_str());
+      resumed ? "resuming" : "learning", config.run.environment.c_str(), folder.c_str(),
+      context.program().c_str(), arguments.run.c_str(), file.c_str(), folder.c_str());
   fflush(stdout);
   const ProgressPrinter printer(folder, config);
   return (*learner)->Run();

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -101,7 +102,8 @@ bool IsScript(const std::string& program) {
 }
 
 // Serves the game of the command line to clients, each world a process of its own.
-absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironment& serve) {
+absl::Status ServeCommand(const PreloadArguments& arguments, const std::string& program_name,
+                          const ServeEnvironment& serve) {
   if (!serve) {
     return absl::UnimplementedError(
         "this build has no gRPC, so it cannot serve: configure it with -DMIDLANE_RPC=ON");
@@ -111,9 +113,9 @@ absl::Status ServeCommand(const PreloadArguments& arguments, const ServeEnvironm
   if (arguments.executable.empty() && IsScript(*program)) {
     return absl::InvalidArgumentError(absl::StrCat(
         arguments.command.front(),
-        " is a script that starts the game: name the game's own process ",
-        "with --executable, which the last part of the path is that `midlane preload -- ",
-        arguments.command.front(), "` finds Lua in"));
+        " is a script that starts the game: name the game's own process with --executable NAME; `",
+        program_name, " preload -- ", arguments.command.front(),
+        "` says which one that is (found Lua ... in /PATH/NAME)"));
   }
   CommandGame game;
   game.command = arguments.command;
@@ -152,11 +154,14 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
       "  midlane preload --serve unix:///tmp/game.sock --adapter adapter.lua -- GAME ARGS");
   command->add_option("command", arguments->command, "the program and its arguments, after --")
       ->required();
-  command->add_option("--executable", arguments->executable,
-                      "file name of the process to look into, where a wrapper starts it (default: "
-                      "a script is started once to see what it starts, and again to look into it)");
-  CLI::Option* seconds =
-      command->add_option("--seconds", arguments->seconds, "stop the program after so long");
+  command
+      ->add_option("--executable", arguments->executable,
+                   "file name of the process to look into, where a wrapper starts it (default: "
+                   "a script is started once to see what it starts, and again to look into it)")
+      ->transform(
+          [](const std::string& path) { return std::filesystem::path(path).filename().string(); });
+  CLI::Option* seconds = command->add_option("--seconds", arguments->seconds,
+                                             "stop the program after so long; 0: never");
   CLI::Option* vanilla =
       command->add_flag("--vanilla", arguments->vanilla, "every hook passes through");
   CLI::Option* serve = command->add_option(
@@ -186,8 +191,9 @@ void AddPreloadCommand(CLI::App* app, CommandContext* context) {
   const std::vector<CLI::Option*> options = command->get_options();
   for (size_t i = own_options; i < options.size(); ++i) options[i]->needs(serve);
   command->callback([arguments, context, server] {
-    const absl::Status status =
-        arguments->serve.empty() ? Preload(*arguments, context) : ServeCommand(*arguments, server);
+    const absl::Status status = arguments->serve.empty()
+                                    ? Preload(*arguments, context)
+                                    : ServeCommand(*arguments, context->program(), server);
     if (!status.ok()) context->exit_code = Report(status);
   });
 }

@@ -109,6 +109,11 @@ absl::Status Rollout(const RolloutArguments& arguments, const CommandContext& co
       printf("joined; Ctrl-C ends it\n");
       fflush(stdout);
     };
+    options.on_learner = [](bool there) {
+      puts(there ? "the learner is back"
+                 : "the learner is away: waits for it (for at most a minute)");
+      fflush(stdout);
+    };
   }
   auto worker = Worker::Create(std::move(options));
   if (!worker.ok()) return worker.status();

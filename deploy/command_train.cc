@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -40,6 +41,14 @@ struct TrainArguments {
   bool quiet = false;
 };
 
+// What the run was trained with: its file, else what its checkpoint holds.
+absl::StatusOr<std::string> ConfigOfRun(const std::string& saved) {
+  if (saved.empty() || FileExists(saved)) return ReadFile(saved);
+  const auto checkpoint = LoadCheckpointWeights(std::filesystem::path(saved).parent_path());
+  if (!checkpoint.ok()) return checkpoint.status();
+  return checkpoint->config_text;
+}
+
 absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
   absl::StatusOr<Config> config;
   for (const std::string& assignment : arguments.assignments) {
@@ -59,9 +68,10 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
                                            : ""));
     }
   }
-  if (!saved.empty() && FileExists(saved)) {
+  const absl::StatusOr<std::string> text = ConfigOfRun(saved);
+  if (text.ok()) {
     config = Config();
-    if (auto status = ReadConfigFile(saved, &*config); !status.ok()) return status;
+    if (auto status = ParseConfig(*text, saved, &*config); !status.ok()) return status;
     const bool moved = IsServerName(config->run.environment) || IsServerName(arguments.environment);
     if (config->run.environment != arguments.environment && !moved) {
       return absl::InvalidArgumentError(
@@ -91,9 +101,9 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
 absl::Status CheckMoved(const std::string& run_dir, const std::string& saved_file,
                         const Config& config) {
   Config saved;
-  const auto text = ReadFile(saved_file);
+  const auto text = ConfigOfRun(saved_file);
   if (!text.ok() || !ParseConfig(*text, saved_file, &saved).ok() ||
-      saved.run.environment == config.run.environment) {
+      (saved.run.environment == config.run.environment && !IsServerName(config.run.environment))) {
     return absl::OkStatus();
   }
   const auto checkpoint = LoadCheckpointWeights(run_dir);
@@ -147,8 +157,15 @@ void PrintNext(const TrainArguments& arguments, const CommandContext& context, c
 }
 
 absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
-  const std::string run_dir =
-      RunFolder(arguments.run.empty() ? arguments.environment : arguments.run);
+  std::string run = arguments.run;
+  if (run.empty() && IsServerName(arguments.environment) && !arguments.print_config) {
+    const auto served = DescribeEnvironment(arguments.environment);
+    if (!served.ok()) return served.status();
+    run = served->name;
+  } else if (run.empty()) {
+    run = arguments.environment;
+  }
+  const std::string run_dir = RunFolder(run);
   const std::string saved = absl::StrCat(run_dir, "/config.toml");
   auto config = TrainConfig(arguments, arguments.print_config ? "" : saved);
   if (!config.ok()) return config.status();
@@ -209,8 +226,9 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   const MetricsLine& last = launcher.last();
   if (last.iteration > 0 && (status.ok() || launcher.trained())) {
     printf("%s %s after %s and %s timesteps (version %llu)\n", run_dir.c_str(),
-           EndInWords(launcher, *config).c_str(), ShortDuration(last.seconds).c_str(),
-           WithThousands(last.timesteps).c_str(), (unsigned long long)last.version);
+           status.ok() ? EndInWords(launcher, *config).c_str() : "failed",
+           ShortDuration(last.seconds).c_str(), WithThousands(last.timesteps).c_str(),
+           (unsigned long long)last.version);
     if (!last.verdict.empty()) printf("where the time went: %s\n", last.verdict.c_str());
     printf("%s\n", AccountingLine(last).c_str());
   }
@@ -220,7 +238,9 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     if (!launcher.trained() && !before.ok() && !FileExists(run_dir + "/checkpoint.mdl")) {
       unlink(saved.c_str());
     }
-    if (launcher.trained()) printf("resume with: %s\n", Again(arguments, *context).c_str());
+    if (launcher.trained() && FileExists(run_dir + "/checkpoint.mdl")) {
+      printf("resume with: %s\n", Again(arguments, *context).c_str());
+    }
     return status;
   }
   if (!launcher.trained() && !launcher.interrupted() && last.iteration == 0) {

@@ -133,9 +133,26 @@ double RateSince(const MetricsLine& before, const MetricsLine& now) {
   return double(now.timesteps - before.timesteps) / (now.seconds - before.seconds);
 }
 
+namespace {
+
+// Before what a narrow terminal cuts off.
+std::string TimeLeft(const MetricsLine& line, const Config& config) {
+  double left = INFINITY;
+  if (config.learner.seconds_max > 0) left = config.learner.seconds_max - line.seconds;
+  if (config.learner.timesteps_max > line.timesteps && line.timesteps_per_s > 0) {
+    left = std::min(left,
+                    double(config.learner.timesteps_max - line.timesteps) / line.timesteps_per_s);
+  }
+  if (std::isfinite(left)) return absl::StrCat("left ", ShortDuration(std::max(0.0, left)));
+  return absl::StrCat("trained ", ShortDuration(line.seconds));
+}
+
+}  // namespace
+
 std::string ProgressLine(const MetricsLine& line, const Config& config) {
   std::string out = absl::StrFormat("%s timesteps  %s/s", ShortCount(double(line.timesteps)),
                                     WithThousands(uint64_t(line.timesteps_per_s)));
+  absl::StrAppend(&out, "  ", TimeLeft(line, config));
   if (line.game_speed > 0) {  // nothing is known of it in the first seconds
     absl::StrAppend(&out, "  game ", WithThousands(uint64_t(line.game_speed)), "x");
   }
@@ -161,17 +178,6 @@ std::string ProgressLine(const MetricsLine& line, const Config& config) {
                         line.sample_reuse);
   if (line.game_restarts + line.workers_lost > 0) {
     absl::StrAppendFormat(&out, "  restarts %d", line.game_restarts + line.workers_lost);
-  }
-  double left = INFINITY;
-  if (config.learner.seconds_max > 0) left = config.learner.seconds_max - line.seconds;
-  if (config.learner.timesteps_max > line.timesteps && line.timesteps_per_s > 0) {
-    left = std::min(left,
-                    double(config.learner.timesteps_max - line.timesteps) / line.timesteps_per_s);
-  }
-  if (std::isfinite(left)) {
-    absl::StrAppend(&out, "  left ", ShortDuration(std::max(0.0, left)));
-  } else {
-    absl::StrAppend(&out, "  trained ", ShortDuration(line.seconds));
   }
   return out;
 }

@@ -1,5 +1,7 @@
 #include "deploy/remote.h"
 
+#include <stdlib.h>
+
 #include <memory>
 
 #include "bridge/rpc/grpc_env.h"
@@ -9,7 +11,11 @@
 
 namespace midlane {
 
-void RegisterRemoteEnvs() { rpc::RegisterGrpcEnv(); }
+void RegisterRemoteEnvs() {
+  // gRPC's own log repeats at length what our errors say; who wants it sets the variable.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  rpc::RegisterGrpcEnv();
+}
 
 void AddRemoteCommands(CLI::App* app, CommandContext* context) {
   AddServeCommand(app, context);

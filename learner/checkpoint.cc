@@ -25,9 +25,9 @@ T Read(std::string_view bytes, size_t at) {
 }
 
 absl::Status Malformed(const std::string& file, std::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(file, ": ", std::string(what),
-                   "; it was not written by this program, restore it from a copy"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      file, ": ", std::string(what),
+      "; it was not written by this program, restore it from a copy, or delete it to begin anew"));
 }
 
 }  // namespace
@@ -61,13 +61,14 @@ std::string EncodeCheckpoint(const Sections& sections) {
 absl::StatusOr<Sections> DecodeCheckpoint(const std::string& file, std::string_view bytes) {
   const size_t magic = std::min(bytes.size(), kMagicBytes);
   if (bytes.empty() || std::memcmp(bytes.data(), kMagic, magic) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, " is not a Midlane checkpoint (field 'magic'); name a checkpoint.mdl"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        file,
+        " is not a Midlane checkpoint (field 'magic'); name another, or delete it to begin anew"));
   }
   if (bytes.size() < kHeaderBytes + kHashBytes) {
     return absl::DataLossError(absl::StrCat(file, " is truncated: ", bytes.size(),
                                             " bytes are less than its header (field 'length'); "
-                                            "restore it from a copy"));
+                                            "restore it from a copy, or delete it to begin anew"));
   }
   const uint32_t format = Read<uint32_t>(bytes, 8);
   if (format != kCheckpointFormat) {
@@ -77,15 +78,18 @@ absl::StatusOr<Sections> DecodeCheckpoint(const std::string& file, std::string_v
   }
   const uint64_t length = Read<uint64_t>(bytes, 16);
   if (length != bytes.size()) {
-    return absl::DataLossError(absl::StrCat(file, " is truncated or was appended to: it has ",
-                                            bytes.size(), " bytes and its header says ", length,
-                                            " (field 'length'); restore it from a copy"));
+    return absl::DataLossError(
+        absl::StrCat(file, " is truncated or was appended to: it has ", bytes.size(),
+                     " bytes and its header says ", length,
+                     " (field 'length'); restore it from a copy, or delete it to begin anew"));
   }
   const std::string_view body = bytes.substr(0, bytes.size() - kHashBytes);
   const Sha256Digest digest = Sha256(body);
   if (std::memcmp(digest.data(), bytes.data() + body.size(), kHashBytes) != 0) {
-    return absl::DataLossError(absl::StrCat(
-        file, " is corrupt: its SHA-256 (field 'hash') does not match; restore it from a copy"));
+    return absl::DataLossError(
+        absl::StrCat(file,
+                     " is corrupt: its SHA-256 (field 'hash') does not match; restore it from a "
+                     "copy, or delete it to begin anew"));
   }
 
   const uint32_t count = Read<uint32_t>(bytes, 12);

@@ -43,7 +43,7 @@ constexpr double kCreditSpare = 0.25;  // of an iteration's
 constexpr size_t kNativeParametersMax = 1u << 19;
 // Each iteration has its line of metrics.jsonl, but those that are quicker than this share one: a
 // small network on `null` makes 300 a second, which were 2 GB an hour.
-constexpr double kLineSeconds = 0.02;
+constexpr double kLineSeconds = 0.1;
 // TensorBoard points and lists of past versions come no faster.
 constexpr double kTensorBoardSeconds = 1.0;
 constexpr double kPastSeconds = 10.0;
@@ -165,7 +165,8 @@ class PpoLearner final : public Learner {
         Stopwatch watch(&times_.receive);
         while (batch == nullptr && (reason = StopReason()).empty()) {
           batch = receiver_->Next(absl::Milliseconds(100));
-          if (batch == nullptr) WarnOfWaiting();
+          WarnOfWaiting();
+          WarnOfLostWorkers();
         }
       }
       if (batch == nullptr) break;
@@ -384,7 +385,9 @@ class PpoLearner final : public Learner {
   void CheckpointWhenDue() {
     TellOfCheckpoint(checkpoints_.Poll());
     if (checkpoints_.busy()) return;
-    if (SecondsSince(last_checkpoint_) < options_.checkpoint_seconds) return;
+    // The first one at once: who begins anew after a fault may not lose half a minute of training.
+    const bool first = iteration_ == 1;
+    if (!first && SecondsSince(last_checkpoint_) < options_.checkpoint_seconds) return;
     last_checkpoint_ = Clock::now();
     checkpoints_.Begin(State());
   }
@@ -526,7 +529,17 @@ class PpoLearner final : public Learner {
     std::string waiting_for = receiver_->workers().waiting_for;
     if (waiting_for == warned_waiting_) return;
     warned_waiting_ = std::move(waiting_for);
-    if (!warned_waiting_.empty()) Warn(absl::StrCat("workers wait: ", warned_waiting_));
+    Warn(warned_waiting_.empty() ? "workers go on"
+                                 : absl::StrCat("workers wait: ", warned_waiting_));
+  }
+
+  void WarnOfLostWorkers() {
+    const uint64_t lost = receiver_->accounts().workers_lost;
+    if (lost > warned_lost_) {
+      Warn(absl::StrCat("a worker fell silent; of those that did so ", lost,
+                        " in all, what they had under way is counted as dropped"));
+    }
+    warned_lost_ = lost;
   }
 
   // Figures that cannot be written do not stop training; it is said once.
@@ -580,6 +593,7 @@ class PpoLearner final : public Learner {
   std::deque<std::pair<Clock::time_point, WorkerTotals>> history_;
   std::string warned_invalid_;
   std::string warned_waiting_;
+  uint64_t warned_lost_ = 0;
   bool noted_ = false;
 };
 

@@ -243,14 +243,15 @@ absl::StatusOr<LearnerState> DecodeLearnerState(const std::string& file, const S
     const auto found = sections.find(name);
     if (found == sections.end()) {
       status = absl::InvalidArgumentError(
-          absl::StrCat(file, ": section '", name, "' is missing; restore it from a copy"));
+          absl::StrCat(file, ": section '", name,
+                       "' is missing; restore it from a copy, or delete it to begin anew"));
       return;
     }
     const absl::Status got = f(found->second);
     if (!got.ok()) {
       status = absl::Status(
           got.code(), absl::StrCat(file, ": section '", name, "': ", std::string(got.message()),
-                                   "; restore it from a copy"));
+                                   "; restore it from a copy, or delete it to begin anew"));
     }
   };
   decode("network", [&](std::string_view bytes) { return DecodeNetwork(bytes, &state.shape); });

@@ -3,7 +3,7 @@
 //
 // Lines, by "event":
 //   "start"      resumed (bool), version, iteration, timesteps, seconds; once for each process
-//   "iteration"  one for each iteration; those that take less than 20 ms share one: figures of
+//   "iteration"  one for each iteration; those that take less than 100 ms share one: figures of
 //                training are then its last iteration's, sums and rates are since the line before
 //   "warning"    text: a checkpoint that could not be written, a lost worker
 //   "stop"       reason, and the keys of an iteration with the final counts

@@ -57,6 +57,7 @@ class WorkerTransport {
   // learner is away there is no credit; Unavailable once it stayed away for `timeout`.
   virtual absl::Status Poll(absl::Duration wait) = 0;
   virtual uint64_t credits() const = 0;
+  virtual bool joined() const = 0;  // false while the learner is away
   // The newest notice, or null before the first. Changes only in Poll.
   virtual const v1::Notice* notice() const = 0;
   virtual uint64_t notices() const = 0;  // came so far

@@ -96,6 +96,7 @@ class ZmqWorkerTransport final : public WorkerTransport {
   }
 
   uint64_t credits() const override { return credits_; }
+  bool joined() const override { return joined_; }
   const v1::Notice* notice() const override { return notice_ ? &*notice_ : nullptr; }
   uint64_t notices() const override { return notices_; }
 

@@ -134,6 +134,7 @@ class RolloutWorker final : public Worker, public ChunkSink {
   absl::Status Revive(World* world);
 
   // --- Learner.
+  void NoteLearner();
   absl::Status LoadNewest();
   absl::Status Flush();
   absl::Status Report(Clock::time_point now);
@@ -171,6 +172,7 @@ class RolloutWorker final : public Worker, public ChunkSink {
   std::vector<v1::FromWorker> results_;
   absl::Status fault_;  // found where it could not be returned; ends the run
   uint64_t runs_ = 0;
+  bool learner_there_ = true;
   uint64_t notices_ = 0;      // heeded
   uint64_t loaded_hash_ = 0;  // of the blob that policy_ holds
 
@@ -267,6 +269,14 @@ absl::Status RolloutWorker::Prepare() {
         std::any_of(info->settings.begin(), info->settings.end(),
                     [&](const auto& setting) { return setting.name == spec_.agents[0]; });
   }
+  for (size_t i = 0; sides_are_settings_ && i < spec_.agents.size(); ++i) {
+    const auto given = options_.settings.find(spec_.agents[i]);
+    if (given == options_.settings.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "environment.", given->first, " = ", given->second,
+        ": who plays a side is drawn for each match, from self-play and league.scripted; leave it "
+        "out, or list the bot in league.scripted"));
+  }
   const auto agents = static_cast<uint32_t>(spec_.agents.size());
   batch_ = std::make_unique<Batch>(spec_, shape_, options_.games * agents);
   uint64_t stream = 0;
@@ -333,6 +343,7 @@ absl::Status RolloutWorker::Serve() {
   if (now >= next_poll_ || !outbox_.empty()) {
     next_poll_ = now + kPollEvery;
     if (absl::Status status = transport_->Poll(absl::ZeroDuration()); !status.ok()) return status;
+    NoteLearner();
     if (absl::Status status = Flush(); !status.ok()) return status;
     if (absl::Status status = LoadNewest(); !status.ok()) return status;
     if (absl::Status status = Report(now); !status.ok()) return status;
@@ -648,6 +659,12 @@ absl::Status RolloutWorker::Revive(World* world) {
 }
 
 // --- Learner ---------------------------------------------------------------------------------
+
+void RolloutWorker::NoteLearner() {
+  if (transport_->joined() == learner_there_) return;
+  learner_there_ = !learner_there_;
+  if (options_.on_learner) options_.on_learner(learner_there_);
+}
 
 absl::Status RolloutWorker::LoadNewest() {
   if (transport_->notices() == notices_) return absl::OkStatus();

@@ -57,6 +57,7 @@ struct WorkerOptions {
   // Null: native. Its errors are Create's.
   std::function<absl::StatusOr<std::unique_ptr<Policy>>(const NetworkShape&)> make_policy;
   std::function<void()> on_joined;  // the learner's weights are here, games begin; may be null
+  std::function<void(bool there)> on_learner;  // it went away, it is back; may be null
 };
 
 class Worker {

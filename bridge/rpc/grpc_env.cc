@@ -115,7 +115,13 @@ absl::StatusOr<std::shared_ptr<ClientLanes>> LanesTo(const std::string& name) {
 // `status` with the server's name and what to look at.
 absl::Status Unreached(const std::string& name, const absl::Status& status) {
   const char* hint = "";
-  if (absl::IsUnavailable(status)) hint = " (is `midlane serve` running there?)";
+  const bool tls = absl::StartsWith(name, "grpc+tls://");
+  if (absl::IsUnavailable(status)) {
+    hint = !tls ? " (is `midlane serve` running there? With TLS its name begins with grpc+tls://)"
+           : absl::StrContains(status.message(), "certificate")
+               ? " (are the keys in $MIDLANE_TLS_DIR of the server's authority?)"
+               : " (is `midlane serve` with TLS running there?)";
+  }
   if (absl::IsUnimplemented(status)) hint = " (is that a Midlane bridge, and of this version?)";
   return absl::Status(status.code(), absl::StrCat(name, ": ", status.message(), hint));
 }
@@ -230,6 +236,7 @@ class GrpcEnv final : public Env {
 
   absl::Status Restart() override {
     ++restarts_;
+    frames_before_ += std::exchange(frames_, 0);
     DestroyWorld();
     failure_ = absl::OkStatus();
     absl::StatusOr<std::shared_ptr<ClientLanes>> lanes = LanesTo(options_.name);
@@ -242,7 +249,7 @@ class GrpcEnv final : public Env {
 
   EnvStats stats() const override {
     EnvStats stats;
-    stats.frames = frames_;
+    stats.frames = frames_before_ + frames_;
     stats.timesteps = timesteps_;
     stats.game_seconds = static_cast<double>(stats.frames) / spec().frames_per_second;
     stats.restarts = restarts_;
@@ -426,6 +433,7 @@ class GrpcEnv final : public Env {
   absl::Status failure_;
   absl::Time deadline_;
   uint64_t frames_ = 0, timesteps_ = 0, restarts_ = 0;
+  uint64_t frames_before_ = 0;  // of worlds before the last restart
 };
 
 }  // namespace
