@@ -87,9 +87,10 @@ bool Exists(const fs::path& path) {
 }
 
 absl::Status UnknownEnvironment(const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("there is no environment '", name, "' in ", EnvsDir(),
-                                          ": known are ", absl::StrJoin(KnownEnvironments(), ", "),
-                                          ", grpc://HOST:PORT and grpc+unix:///PATH"));
+  return absl::NotFoundError(
+      absl::StrCat("there is no environment '", name, "' in ", EnvsDir(), ": known are ",
+                   absl::StrJoin(KnownEnvironments(), ", "),
+                   ", grpc://HOST:PORT, grpc+tls://HOST:PORT and grpc+unix:///PATH"));
 }
 
 absl::StatusOr<GameDescription> FindGame(const std::string& name) {

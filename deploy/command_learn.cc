@@ -59,7 +59,6 @@ class ProgressPrinter {
   void Show() {
     MetricsLine iteration;
     for (MetricsLine& line : metrics_.Poll()) {
-      if (line.event == "warning") printf("warning: %s\n", line.text.c_str());
       if (line.event == "iteration") iteration = line;
       if (line.event == "iteration" || line.event == "stop") last_ = std::move(line);
     }

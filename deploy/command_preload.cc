@@ -39,8 +39,9 @@ std::string Words(const PreloadReport& report) {
   std::string out;
   if (report.found_lua()) {
     const Announcement& found = report.found;
-    out = absl::StrCat("found Lua ", found.dialect, " (", found.linkage, ": ", found.library,
-                       ") in ", found.executable, "\n  ", Counts(found));
+    const bool jit = found.dialect == "luajit";
+    out = absl::StrCat("found ", jit ? "LuaJIT" : "Lua " + found.dialect, " (", found.linkage, ": ",
+                       found.library, ") in ", found.executable, "\n  ", Counts(found));
     if (found.chunks == 0) {
       absl::StrAppend(&out,
                       "\n  - no script has run yet: a game in its menu often loads them with a "

@@ -177,6 +177,10 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   if (auto status = CheckScriptedBots(*config); !status.ok()) return status;
 
   const bool resumed = FileExists(absl::StrCat(run_dir, "/checkpoint.mdl"));
+  if (FileExists(run_dir) && !std::filesystem::is_directory(run_dir)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(run_dir, " is a file: name another run with --run, or move it away"));
+  }
   if (auto status = MakeFolder(run_dir); !status.ok()) return status;
   // Refuses a second run on this folder before anything of the first's is touched.
   {
@@ -207,13 +211,18 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
   if (auto status = WriteFileAtomically(saved, FormatConfig(*config)); !status.ok()) return status;
 
   const MachinePlan plan = PlanMachine(*config, AvailableCores());
-  printf("%s %s in %s: %u %s with %u games each, learner on %u %s\n",
+  printf("%s %s in %s: %u %s with %u %s each, learner on %u %s\n",
          resumed ? "resuming" : "training", config->run.environment.c_str(), run_dir.c_str(),
          plan.workers, plan.workers == 1 ? "worker" : "workers", config->worker.games,
-         plan.learner_threads, plan.learner_threads == 1 ? "thread" : "threads");
+         config->worker.games == 1 ? "game" : "games", plan.learner_threads,
+         plan.learner_threads == 1 ? "thread" : "threads");
   if (resumed && !arguments.seconds && config->learner.seconds_max > 0) {
     printf("it stops after %s of training in all, as %s says: --seconds 0 lifts that\n",
            ShortDuration(config->learner.seconds_max).c_str(), saved.c_str());
+  }
+  if (resumed && !arguments.timesteps && config->learner.timesteps_max > 0) {
+    printf("it stops after %s timesteps in all, as %s says: --timesteps 0 lifts that\n",
+           WithThousands(config->learner.timesteps_max).c_str(), saved.c_str());
   }
   fflush(stdout);
 

@@ -536,8 +536,8 @@ class PpoLearner final : public Learner {
   void WarnOfLostWorkers() {
     const uint64_t lost = receiver_->accounts().workers_lost;
     if (lost > warned_lost_) {
-      Warn(absl::StrCat("a worker fell silent; of those that did so ", lost,
-                        " in all, what they had under way is counted as dropped"));
+      Warn(absl::StrCat("a worker fell silent (", lost,
+                        " so far); what it had under way is counted as dropped"));
     }
     warned_lost_ = lost;
   }

@@ -561,8 +561,9 @@ void WilsonInterval(uint64_t won, uint64_t played, double z, double* low, double
   const double centre = p + z * z / (2 * n);
   const double half = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
   const double scale = 1 + z * z / n;
-  *low = std::max(0.0, (centre - half) / scale);
-  *high = std::min(1.0, (centre + half) / scale);
+  // The ends are exact, whatever rounding makes of them.
+  *low = won == 0 ? 0 : (centre - half) / scale;
+  *high = won == played ? 1 : (centre + half) / scale;
 }
 
 }  // namespace midlane

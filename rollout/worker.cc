@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "bridge/doorbell.h"
 #include "bridge/make_env.h"
@@ -94,8 +95,11 @@ uint64_t ResidentBytes() {
   return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+// Without the last lines of a game that follow its reason.
 std::string FirstLine(absl::string_view text) {
-  return std::string(text.substr(0, text.find('\n')));
+  text = text.substr(0, text.find('\n'));
+  absl::ConsumeSuffix(&text, "; its last lines:");
+  return std::string(text);
 }
 
 class RolloutWorker final : public Worker, public ChunkSink {

@@ -314,8 +314,9 @@ TEST_F(ServerTest, ASurgeIsRefusedInWordsAndLeavesNothing) {
 
 TEST_F(ServerTest, AVanishedProcessEndsTheOthersStep) {
   Serve(2);
-  auto a = Connect(), b = Connect();
+  auto a = Connect();
   const std::string world = Create(*a);
+  auto b = Connect();  // clients are numbered as their streams arrive
   a->Send(JoinWorld(world));
   b->Send(JoinWorld(world));
   a->Write(StepWith({}));
