@@ -242,6 +242,7 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
   std::vector<std::string> names;
   for (const Contestant& contestant : contestants) names.push_back(contestant.player.name);
   std::vector<EvaluationResult> rows;
+  absl::Status failure;
   PrintHeader(arguments, contestants.front(), text_out);
   for (size_t row = 0; row + 1 < count; ++row) {
     auto result = PlayRow(teams, row, base);
@@ -254,6 +255,7 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
       rates[column][row] = double(both.lost) / played;
     }
     const bool stopped = result->stopped;
+    failure = result->failure;
     rows.push_back(*std::move(result));
     if (stopped) {
       context->exit_code = kExitStopped;
@@ -265,7 +267,8 @@ absl::Status Cross(const EvalArguments& arguments, const Spec& spec, const std::
   fputs(CrossTable(names, rates).c_str(), text_out);
   fputs(CrossNotes(spec, names, rows).c_str(), text_out);
   if (context->exit_code == kExitStopped) fputs(StoppedText(arguments).c_str(), text_out);
-  return WriteJson(arguments, CrossJson(spec, contestants, base, rates, rows));
+  const auto written = WriteJson(arguments, CrossJson(spec, contestants, base, rates, rows));
+  return failure.ok() ? written : failure;
 }
 
 absl::Status Table(const EvalArguments& arguments, const Spec& spec, const std::vector<Team>& teams,
@@ -284,6 +287,7 @@ absl::Status Table(const EvalArguments& arguments, const Spec& spec, const std::
       !status.ok()) {
     return status;
   }
+  if (!result->failure.ok()) return result->failure;
   if (result->stopped) {
     context->exit_code = kExitStopped;
     return absl::OkStatus();

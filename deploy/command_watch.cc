@@ -214,12 +214,12 @@ absl::Status Watch(const WatchArguments& arguments, const CommandContext& contex
   Commentator commentator(*spec, subject->player.name, name);
   options.watch = [&commentator](const MatchRecord& match) { commentator.Tell(match); };
   const auto result = Evaluate(options);
-  if (result.ok()) return absl::OkStatus();
-  if (!absl::IsUnavailable(result.status())) return result.status();
+  const absl::Status status = result.ok() ? result->failure : result.status();
+  if (!absl::IsUnavailable(status)) return status;
   return absl::Status(
-      result.status().code(),
+      status.code(),
       absl::StrCat("the game ended before its match did (was its window closed, or is DISPLAY ",
-                   getenv("DISPLAY"), " no X server of yours?): ", result.status().message()));
+                   getenv("DISPLAY"), " no X server of yours?): ", status.message()));
 }
 
 }  // namespace

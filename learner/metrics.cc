@@ -145,10 +145,13 @@ std::string Verdict(const IterationMetrics& m) {
                         " %: the learner is the limit");
   }
   if (m.time_receive > kMuch) {
-    const bool games = m.workers_games >= m.workers_policy;
+    const double most = std::max({m.workers_games, m.workers_policy, m.workers_other});
+    const char* const limit = m.workers_games == most    ? "games are"
+                              : m.workers_policy == most ? "workers' network is"
+                                                         : "workers' own work is";
     return absl::StrCat("the learner waits for experience ", percent(m.time_receive), " %: the ",
-                        games ? "games are" : "workers' network is", " the limit (games ",
-                        percent(m.workers_games), " %, network ", percent(m.workers_policy),
+                        limit, " the limit (games ", percent(m.workers_games), " %, network ",
+                        percent(m.workers_policy), " %, their own work ", percent(m.workers_other),
                         " % of the workers' time)");
   }
   return absl::StrCat("balanced: the learner waits ", percent(m.time_receive),

@@ -538,13 +538,16 @@ absl::StatusOr<EvaluationResult> EvaluateOnCores(std::vector<EvaluationOptions> 
     for (std::thread& thread : running) thread.join();
   }
   LatencyHistogram latency;
+  EvaluationResult result;
   for (uint32_t i = 0; i < count; ++i) {
-    if (!statuses[i].ok()) return statuses[i];
+    result.failure.Update(statuses[i]);
     latency.Add(evaluations[i]->latency());
   }
-  EvaluationResult result;
-  result.stopped = Stopped(options) && !book.finished();
+  result.stopped = (Stopped(options) || !result.failure.ok()) && !book.finished();
   result.opponents = book.TakeScores();
+  const bool any = std::any_of(result.opponents.begin(), result.opponents.end(),
+                               [](const OpponentScore& score) { return !score.matches.empty(); });
+  if (!any && !result.failure.ok()) return result.failure;
   result.decision_us_p50 = latency.Quantile(0.5);
   result.decision_us_p99 = latency.Quantile(0.99);
   return result;

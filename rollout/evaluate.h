@@ -2,7 +2,7 @@
 //
 // Fairness: every opponent is met equally often from both sides, with match seeds base, base + 1,
 //   ... that are the same for every policy evaluated and for both sides; quick matches are not
-//   favoured (every started match is finished or cut), unless it is stopped.
+//   favoured (every started match is finished or cut), unless it is stopped or fails.
 // Cut: a match that the frame limit ended, or that the world ended TRUNCATED, is counted as cut,
 //   whatever its metrics say: never as won, lost or drawn. Training counts likewise (worker.cc).
 // Determinism: a match's actions are sampled from its seed and side alone, so with a backend whose
@@ -79,6 +79,9 @@ struct OpponentScore {
 
 struct EvaluationResult {
   bool stopped = false;  // before every match was finished: quick matches are favoured
+  // What ended it early where it was not `stop`: games that cannot be played any more. Where no
+  // match was finished by then, it is the evaluation's error instead.
+  absl::Status failure;
   std::vector<OpponentScore> opponents;
   double decision_us_p50 = 0, decision_us_p99 = 0;  // of one batch in the policy, sampling included
 };

@@ -400,6 +400,16 @@ TEST_F(EvaluateTest, AGameThatAlwaysDiesEndsTheEvaluationWithItsError) {
   EXPECT_EQ(control.restarts, 3u);
 }
 
+TEST_F(EvaluateTest, FinishedMatchesOutliveTheGamesThatPlayedThem) {
+  control.die_every = 150;
+  control.death = absl::InvalidArgumentError("the server is gone");
+  const auto result = Evaluate(options_);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->failure, control.death);
+  EXPECT_TRUE(result->stopped);
+  EXPECT_GT(result->opponents[0].matches.size(), 0u);
+}
+
 TEST_F(EvaluateTest, ErrorsThatARestartCannotMendAreAnsweredAtOnce) {
   control.die_every = 1;
   control.death = absl::InvalidArgumentError("no such setting");
