@@ -69,6 +69,7 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
     }
   }
   const absl::StatusOr<std::string> text = ConfigOfRun(saved);
+  if (!text.ok() && !saved.empty() && FileExists(saved)) return text.status();
   if (text.ok()) {
     config = Config();
     if (auto status = ParseConfig(*text, saved, &*config); !status.ok()) return status;

@@ -156,6 +156,7 @@ class PpoLearner final : public Learner {
     }
     times_ = Times();
     last_checkpoint_ = Clock::now();
+    warned_lost_ = receiver_->accounts().workers_lost;  // by earlier starts
 
     std::string reason;
     absl::Status status;

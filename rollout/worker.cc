@@ -637,13 +637,12 @@ absl::Status RolloutWorker::Revive(World* world) {
     return world->failure;
   }
   const bool was_away = world->away_since.has_value();
-  if (far_ && code == absl::StatusCode::kUnavailable) {
-    if (!was_away) world->away_since = Clock::now();
-    const auto away = Clock::now() - *world->away_since;
-    if (was_away && absl::FromChrono(away) > absl::Seconds(options_.server_wait_seconds)) {
-      return world->failure;
-    }
-  } else if (++world->failures > options_.restarts_max) {
+  const bool away = far_ && code == absl::StatusCode::kUnavailable;
+  // Its server's absence is one failure, however often it is looked for.
+  if (!(away && was_away) && ++world->failures > options_.restarts_max) return world->failure;
+  if (away && !was_away) world->away_since = Clock::now();
+  if (away && absl::FromChrono(Clock::now() - *world->away_since) >
+                  absl::Seconds(options_.server_wait_seconds)) {
     return world->failure;
   }
   if (!was_away) ++restarts_;

@@ -2,8 +2,8 @@
 // core too.
 //
 // It is metadata of Lanes.Process (lanes.proto) and names the running kernel beside the core, so
-// that it counts on no other machine, however the connection got there. Thread-safety: pure
-// functions.
+//   that it counts on no other machine, however the connection got there.
+// Thread-safety: pure functions.
 #ifndef MIDLANE_BRIDGE_RPC_CORE_HINT_H_
 #define MIDLANE_BRIDGE_RPC_CORE_HINT_H_
 

@@ -1,9 +1,8 @@
 // EnvPoller: one thread that waits for the Envs of many worlds, on one doorbell.
 //
 // A game's post wakes this thread alone, whichever world it is of. A poller with a core keeps to
-// it,
-//   and so do the games of its worlds: for a client that keeps to the same core, since a wake-up
-//   across cores costs several times one on the core (docs/decisions/0007-lanes.md).
+//   it, and so do the games of its worlds: for a client that keeps to the same core, since a
+//   wake-up across cores costs several times one on the core (docs/decisions/0007-lanes.md).
 // Thread-safety: all methods, any thread.
 // Ownership: shares the doorbell with the Envs; outlives what it polls.
 #ifndef MIDLANE_BRIDGE_RPC_ENV_POLLER_H_
