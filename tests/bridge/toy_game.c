@@ -204,7 +204,7 @@ static void misbehave(void) {
     for (;;) pause();
   }
   if (faulty("spin")) {
-    for (volatile int i = 0;; i++) {
+    for (volatile unsigned i = 0;; i++) {  // wraps, which an int may not
     }
   }
   if (faulty("flood")) {
