@@ -64,20 +64,20 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
           NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
-  const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  for (int i = 4; extras && i < argc; ++i) {
-    const std::string option = argv[i - 2];
-    if (argv[i][0] == '-' || argv[i - 1][0] == '-' ||
-        std::find(options.begin(), options.end(), option) == options.end()) {
-      continue;
+  if (const std::vector<std::string> extras = chosen->remaining(); !extras.empty()) {
+    const std::string& extra = extras.front();
+    for (int i = 4; i < argc; ++i) {
+      const std::string option = argv[i - 2];
+      if (argv[i] != extra || std::find(options.begin(), options.end(), option) == options.end()) {
+        continue;
+      }
+      return absl::StrCat(option, " takes one value at a time, so ", extra,
+                          " is one word too many: repeat it, like ", option, " ", argv[i - 1], " ",
+                          option, " ", extra);
     }
-    return absl::StrCat(option, " takes one value at a time, so ", argv[i],
-                        " is one word too many: repeat it, like ", option, " ", argv[i - 1], " ",
-                        option, " ", argv[i]);
-  }
-  if (extras && (chosen->get_name() == "eval" || chosen->get_name() == "watch") &&
-      argv[argc - 1][0] != '-') {
-    return absl::StrCat(error.what(), ": whom to play is --opponent ", argv[argc - 1]);
+    if (chosen->get_option_no_throw("--opponent")) {
+      return absl::StrCat(error.what(), ": whom to play is --opponent ", extra);
+    }
   }
   if (chosen->get_name() == "preload" &&
       std::find(argv, argv + argc, absl::string_view("--")) == argv + argc) {

@@ -22,16 +22,17 @@ struct KeysArguments {
 
 absl::Status Keys(KeysArguments arguments, const CommandContext& context) {
   rpc::KeyOptions& keys = arguments.keys;
-  keys.hosts.insert(keys.hosts.begin(), arguments.hosts.begin(), arguments.hosts.end());
+  for (const std::string& host : keys.hosts) {
+    const bool named =
+        std::find(arguments.hosts.begin(), arguments.hosts.end(), host) != arguments.hosts.end();
+    if (!named) arguments.hosts.push_back(host);
+  }
+  keys.hosts = arguments.hosts;
   const absl::Status status = rpc::MakeKeys(keys);
   if (!status.ok()) return status;
   const char* folder = keys.folder.c_str();
   const char* host = keys.hosts.front().c_str();
-  std::vector<std::string> named;  // each once
-  for (const std::string& name : keys.hosts) {
-    if (std::find(named.begin(), named.end(), name) == named.end()) named.push_back(name);
-  }
-  const std::string hosts = absl::StrJoin(named, ", ");
+  const std::string hosts = absl::StrJoin(keys.hosts, ", ");
   const std::string program = context.program();
   printf(
       "%s/ holds a set of keys, valid for %d days:\n"

@@ -14,7 +14,6 @@
 #include "deploy/files.h"
 #include "deploy/option_checks.h"
 #include "deploy/progress.h"
-#include "learner/files.h"
 #include "learner/learner.h"
 
 namespace midlane {
@@ -88,10 +87,10 @@ absl::StatusOr<Spec> EnvironmentSpec(const Config& config) {
 // for it there.
 absl::StatusOr<std::unique_ptr<Learner>> CreateLearner(const Spec& spec,
                                                        const LearnerOptions& options) {
-  const auto told = ReadFile(absl::StrCat(options.run_dir, "/learner.address"));
-  if (told.ok() && absl::EndsWith(options.listen, ":*")) {
+  const std::string before = LearnerAddress(options.run_dir);
+  if (!before.empty() && absl::EndsWith(options.listen, ":*")) {
     LearnerOptions as_before = options;
-    as_before.listen = told->substr(0, told->find('\n'));
+    as_before.listen = before;
     auto learner = Learner::Create(spec, std::move(as_before));
     if (learner.ok()) return learner;
   }

@@ -36,14 +36,11 @@ struct RolloutArguments {
 // What the run's learner says where it listens, once it does: workers may be started first. Empty
 // after Ctrl-C.
 absl::StatusOr<std::string> AddressOfLearner(const std::string& folder, bool quiet) {
-  const std::string path = absl::StrCat(folder, "/learner.address");
   std::atomic<bool> stop{false};
   const StopOnSignal on_signal([&stop] { stop = true; });
   const absl::Time deadline = absl::Now() + kLearnerWait;
   for (bool said = quiet; !stop; absl::SleepFor(kLearnerPoll)) {
-    const auto text = ReadFile(path);
-    const std::string address = text.ok() ? text->substr(0, text->find('\n')) : "";
-    if (!address.empty()) return address;
+    if (std::string address = LearnerAddress(folder); !address.empty()) return address;
     if (absl::Now() > deadline) {
       return absl::DeadlineExceededError(absl::StrCat(folder, " has no learner.address after ",
                                                       absl::FormatDuration(kLearnerWait)));

@@ -41,15 +41,34 @@ struct TrainArguments {
   bool quiet = false;
 };
 
-// What the run was trained with: its file, else what its checkpoint holds.
-absl::StatusOr<std::string> ConfigOfRun(const std::string& saved) {
-  if (saved.empty() || FileExists(saved)) return ReadFile(saved);
-  const auto checkpoint = LoadCheckpointWeights(std::filesystem::path(saved).parent_path());
-  if (!checkpoint.ok()) return checkpoint.status();
-  return checkpoint->config_text;
+// What a run's folder holds.
+struct SavedRun {
+  std::optional<Config> config;  // that of its file, else of its checkpoint
+  std::optional<CheckpointContents> checkpoint;
+};
+
+// A checkpoint that cannot be read counts as none: the learner says why it cannot.
+absl::StatusOr<SavedRun> ReadRun(const std::string& run_dir) {
+  SavedRun run;
+  if (auto checkpoint = LoadCheckpointWeights(run_dir); checkpoint.ok()) {
+    run.checkpoint = *std::move(checkpoint);
+  }
+  const std::string file = absl::StrCat(run_dir, "/config.toml");
+  if (FileExists(file)) {
+    run.config.emplace();
+    if (auto status = ReadConfigFile(file, &*run.config); !status.ok()) return status;
+  } else if (run.checkpoint) {
+    run.config.emplace();
+    auto status =
+        ParseConfig(run.checkpoint->config_text, "the checkpoint's configuration", &*run.config);
+    if (!status.ok()) return status;
+  }
+  return run;
 }
 
-absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& saved) {
+// `run`: what there is of it already, under `run_dir`.
+absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::string& run_dir,
+                                   const SavedRun& run) {
   absl::StatusOr<Config> config;
   for (const std::string& assignment : arguments.assignments) {
     if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(assignment), "run.environment")) {
@@ -68,15 +87,12 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
                                            : ""));
     }
   }
-  const absl::StatusOr<std::string> text = ConfigOfRun(saved);
-  if (!text.ok() && !saved.empty() && FileExists(saved)) return text.status();
-  if (text.ok()) {
-    config = Config();
-    if (auto status = ParseConfig(*text, saved, &*config); !status.ok()) return status;
+  if (run.config) {
+    config = *run.config;
     const bool moved = IsServerName(config->run.environment) || IsServerName(arguments.environment);
     if (config->run.environment != arguments.environment && !moved) {
       return absl::InvalidArgumentError(
-          absl::StrCat(saved, " is of a run on ", config->run.environment, ", not ",
+          absl::StrCat(run_dir, "/config.toml is of a run on ", config->run.environment, ", not ",
                        arguments.environment, ": name another run with --run"));
     }
   } else {
@@ -99,23 +115,17 @@ absl::StatusOr<Config> TrainConfig(const TrainArguments& arguments, const std::s
 
 // A run may go on where its environment is served now, or at home: the environment must be the
 // same.
-absl::Status CheckMoved(const std::string& run_dir, const std::string& saved_file,
-                        const Config& config) {
-  Config saved;
-  const auto text = ConfigOfRun(saved_file);
-  if (!text.ok() || !ParseConfig(*text, saved_file, &saved).ok() ||
-      (saved.run.environment == config.run.environment && !IsServerName(config.run.environment))) {
-    return absl::OkStatus();
-  }
-  const auto checkpoint = LoadCheckpointWeights(run_dir);
-  if (!checkpoint.ok()) return absl::OkStatus();  // nothing is trained yet, or the learner says why
+absl::Status CheckMoved(const std::string& run_dir, const SavedRun& run, const Config& config) {
+  if (!run.checkpoint || !run.config) return absl::OkStatus();
+  const std::string& before = run.config->run.environment;
+  if (before == config.run.environment && !IsServerName(before)) return absl::OkStatus();
   EnvOptions options = config.worker.env;
   options.name = config.run.environment;
   const auto spec = SpecOf(options);
   if (!spec.ok()) return spec.status();
-  if (spec->Hash() == checkpoint->environment_hash) return absl::OkStatus();
+  if (spec->Hash() == run.checkpoint->environment_hash) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(run_dir, " was trained on ", saved.run.environment, ", and the environment '",
+      absl::StrCat(run_dir, " was trained on ", before, ", and the environment '",
                    spec->environment, "' at ", config.run.environment,
                    " has other agents, observations or actions: name another run with --run"));
 }
@@ -157,24 +167,33 @@ void PrintNext(const TrainArguments& arguments, const CommandContext& context, c
          context.program().c_str(), run_dir.c_str());
 }
 
-absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
-  std::string run = arguments.run;
-  if (run.empty() && IsServerName(arguments.environment) && !arguments.print_config) {
-    const auto served = DescribeEnvironment(arguments.environment);
-    if (!served.ok()) return served.status();
-    run = served->name;
-  } else if (run.empty()) {
-    run = arguments.environment;
-  }
-  const std::string run_dir = RunFolder(run);
-  const std::string saved = absl::StrCat(run_dir, "/config.toml");
-  auto config = TrainConfig(arguments, arguments.print_config ? "" : saved);
+absl::Status PrintConfig(const TrainArguments& arguments) {
+  const auto config = TrainConfig(arguments, "", SavedRun());
   if (!config.ok()) return config.status();
-  if (arguments.print_config) {
-    fputs(FormatConfig(*config).c_str(), stdout);
-    return absl::OkStatus();
-  }
-  if (auto status = CheckMoved(run_dir, saved, *config); !status.ok()) return status;
+  fputs(FormatConfig(*config).c_str(), stdout);
+  return absl::OkStatus();
+}
+
+// By default the environment's name, also where a server has it.
+absl::StatusOr<std::string> NameOfRun(const TrainArguments& arguments) {
+  if (!arguments.run.empty()) return arguments.run;
+  if (!IsServerName(arguments.environment)) return arguments.environment;
+  const auto served = DescribeEnvironment(arguments.environment);
+  if (!served.ok()) return served.status();
+  return served->name;
+}
+
+absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
+  if (arguments.print_config) return PrintConfig(arguments);
+  const auto name = NameOfRun(arguments);
+  if (!name.ok()) return name.status();
+  const std::string run_dir = RunFolder(*name);
+  const std::string saved = absl::StrCat(run_dir, "/config.toml");
+  const auto run = ReadRun(run_dir);
+  if (!run.ok()) return run.status();
+  auto config = TrainConfig(arguments, run_dir, *run);
+  if (!config.ok()) return config.status();
+  if (auto status = CheckMoved(run_dir, *run, *config); !status.ok()) return status;
   if (auto status = CheckScriptedBots(*config); !status.ok()) return status;
 
   const bool resumed = FileExists(absl::StrCat(run_dir, "/checkpoint.mdl"));
@@ -188,8 +207,7 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     auto lock = RunLock::Take(run_dir);
     if (!lock.ok()) return lock.status();
   }
-  // Where it cannot be read the learner says why.
-  if (const auto checkpoint = LoadCheckpointWeights(run_dir); resumed && checkpoint.ok()) {
+  if (const auto& checkpoint = run->checkpoint) {
     NetworkShape asked = checkpoint->shape;
     asked.config = config->learner.network;
     const auto same = CheckSameNetwork(run_dir + "/checkpoint.mdl", checkpoint->shape, asked);
@@ -203,9 +221,8 @@ absl::Status Train(const TrainArguments& arguments, CommandContext* context) {
     }
   }
   const absl::StatusOr<std::string> before = ReadFile(saved);
-  Config saved_config;
-  if (resumed && before.ok() && ParseConfig(*before, saved, &saved_config).ok()) {
-    for (const std::string& change : ConfigChanges(saved_config, *config)) {
+  if (resumed && run->config) {
+    for (const std::string& change : ConfigChanges(*run->config, *config)) {
       printf("changed: %s\n", change.c_str());
     }
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -32,6 +33,13 @@ std::string FileTail(const std::string& path, int lines) {
   std::vector<std::string> all = absl::StrSplit(text, '\n');
   if (all.size() > size_t(lines)) all.erase(all.begin(), all.end() - lines);
   return absl::StrJoin(all, "\n");
+}
+
+std::string LearnerAddress(const std::string& run_dir) {
+  std::ifstream file(run_dir + "/learner.address");
+  std::string address;
+  std::getline(file, address);
+  return address;
 }
 
 std::string ExecutableDir() {

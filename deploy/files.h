@@ -14,6 +14,9 @@ bool FileExists(const std::string& path);
 // The last `lines` lines of a file, without its trailing newline; empty where it cannot be read.
 std::string FileTail(const std::string& path, int lines);
 
+// Where the learner of a run listens, as it wrote in learner.address; empty where it has not.
+std::string LearnerAddress(const std::string& run_dir);
+
 // Folder of the running executable, for its siblings.
 std::string ExecutableDir();
 

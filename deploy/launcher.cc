@@ -11,7 +11,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "bridge/cores.h"
@@ -85,17 +84,10 @@ absl::Status Launcher::GaveUp(const Seat& seat) const {
 }
 
 absl::Status Launcher::WaitForAddress() {
-  const std::string path = absl::StrCat(options_.run_dir, "/learner.address");
   const absl::Time deadline = absl::Now() + kStartTimeout;
   while (!interrupted_) {
-    if (FileExists(path)) {
-      const auto text = ReadFile(path);
-      const std::vector<std::string> lines = absl::StrSplit(text.value_or(""), '\n');
-      if (!lines[0].empty()) {
-        address_ = lines[0];
-        return absl::OkStatus();
-      }
-    }
+    address_ = LearnerAddress(options_.run_dir);
+    if (!address_.empty()) return absl::OkStatus();
     if (!learner_.process->Running()) return GaveUp(learner_);
     if (absl::Now() > deadline) {
       return absl::DeadlineExceededError(absl::StrCat("the learner did not open its port within ",
@@ -115,7 +107,7 @@ absl::Status Launcher::StartWorkers() {
     seat.name = absl::StrCat("worker ", index);
     seat.options.niceness = static_cast<int>(options_.config.run.worker_nice);
     if (!plan_.worker_cpus.empty()) {
-      seat.options.cpus = {plan_.worker_cpus[index % plan_.worker_cpus.size()]};
+      seat.options.core = plan_.worker_cpus[index % plan_.worker_cpus.size()];
     }
     seat.options.command = {absl::StrCat(ExecutableDir(), torch ? "/midlane-torch" : "/midlane"),
                             "rollout",

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bridge/cores.h"
 
 namespace midlane {
 namespace {
@@ -37,12 +37,7 @@ constexpr absl::Duration kPoll = absl::Milliseconds(20);
     }
   }
   if (options.niceness != 0) (void)!nice(options.niceness);
-  if (!options.cpus.empty()) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const int cpu : options.cpus) CPU_SET(cpu, &set);
-    sched_setaffinity(0, sizeof set, &set);
-  }
+  if (options.core) PinToCore(*options.core);
   for (const auto& [name, value] : options.environment) setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> argv;
   for (const std::string& word : options.command) argv.push_back(const_cast<char*>(word.c_str()));

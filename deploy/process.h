@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment;  // set in the child, beside what it inherits
   std::string log;                                 // stdout and stderr; empty: inherited
   bool append_log = false;                         // false: the log begins anew
-  std::vector<int> cpus;                           // affinity; empty: any
+  std::optional<int> core;                         // affinity; nullopt: any
   int niceness = 0;                                // added to ours: positive gives way
 };
 

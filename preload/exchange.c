@@ -171,12 +171,12 @@ void midlane_exchange_mark(uint32_t agent, uint32_t flags) {
   midlane_exchange.posted[agent] = flags | MIDLANE_SLOT_ACTIVE;
 }
 
-// Elements that are no finite number within the bounds; NaN compares false with everything.
-static uint32_t count_bad_f32(const float* values, uint32_t count, float low, float high) {
+// Whether one is no finite number within the bounds; NaN compares false with everything.
+static bool any_bad_f32(const float* values, uint32_t count, float low, float high) {
   if (low < -FLT_MAX) low = -FLT_MAX;
   if (high > FLT_MAX) high = FLT_MAX;
-  uint32_t bad = 0;
-  for (uint32_t i = 0; i < count; i++) bad += !((values[i] >= low) & (values[i] <= high));
+  bool bad = false;
+  for (uint32_t i = 0; i < count; i++) bad |= !((values[i] >= low) & (values[i] <= high));
   return bad;
 }
 
@@ -198,7 +198,7 @@ static bool is_bad(const struct midlane_tensor_spec* tensor, double value) {
 static bool holds_bad(const struct midlane_tensor_spec* tensor, const void* values,
                       uint32_t count) {
   if (tensor->dtype == MIDLANE_DTYPE_F32) {
-    return count_bad_f32(values, count, tensor->minimum, tensor->maximum) != 0;
+    return any_bad_f32(values, count, tensor->minimum, tensor->maximum);
   }
   if (isinf(tensor->minimum) && isinf(tensor->maximum)) return false;
   for (uint32_t i = 0; i < count; i++) {

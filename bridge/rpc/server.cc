@@ -3,8 +3,13 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <netdb.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -55,6 +60,35 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const Tl
   options.pem_root_certs = *ca;
   options.pem_key_cert_pairs.push_back({*key, *cert});
   return grpc::SslServerCredentials(options);
+}
+
+// After gRPC could not listen there, which it does not explain: asks the system the same.
+std::string WhyNotListening(const Address& address) {
+  if (address.is_unix()) return "the socket could not be made";
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const std::string port = absl::StrCat(address.port);
+  const int unknown = getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found);
+  if (unknown != 0) return absl::StrCat("the host is not known (", gai_strerror(unknown), ")");
+  const int probe = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;  // as gRPC sets it, so that a port at rest is no port in use
+  setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const bool bound = bind(probe, found->ai_addr, found->ai_addrlen) == 0 && listen(probe, 1) == 0;
+  const int error = bound ? 0 : errno;
+  close(probe);
+  freeaddrinfo(found);
+  switch (error) {
+    case 0:
+      return "the certificate and the key do not belong together, or are not what they should be";
+    case EADDRINUSE:
+      return "the port is in use: choose another, or end what listens there";
+    case EADDRNOTAVAIL:
+      return "the host is none of this machine's addresses: give one of them, or 0.0.0.0";
+    default:
+      return strerror(error);
+  }
 }
 
 absl::Status CheckOptions(const ServerOptions& options, const Address& address) {
@@ -133,9 +167,7 @@ class GrpcServer final : public Server {
     umask(umask_before);
     if (server_ == nullptr || (!address.is_unix() && port == 0)) {
       return absl::UnavailableError(
-          absl::StrCat("cannot listen on '", options_.listen,
-                       "': the port is in use, the host is not this machine's, or (with TLS) "
-                       "key and certificate do not belong together"));
+          absl::StrCat("cannot listen on '", options_.listen, "': ", WhyNotListening(address)));
     }
     if (file_ != nullptr) {
       const absl::Status settled = file_->Settle();

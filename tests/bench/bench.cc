@@ -14,6 +14,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "bridge/cores.h"
+
 namespace midlane::bench {
 namespace {
 
@@ -91,11 +93,7 @@ double Now() {
 }
 
 void Pin(int cpu) {
-  if (cpu < 0) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof(set), &set);
+  if (cpu >= 0) PinToCore(cpu);
 }
 
 double FutexPingPong(int round_trips, int cpu_a, int cpu_b) {

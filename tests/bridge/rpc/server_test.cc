@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,6 +23,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bridge/rpc/keys.h"
 #include "dm_env_rpc/v1/dm_env_rpc.grpc.pb.h"
 #include "tests/bridge/rpc/server_fixture.h"
 
@@ -155,6 +157,24 @@ TEST_F(ServerTest, ASecondServerOnAPortIsRefused) {
   second.listen = server_->address();
   ExpectRefused(second, absl::StatusCode::kUnavailable, "in use");
   EXPECT_TRUE(Connect()->Send(CreateWorld()).has_create_world());
+}
+
+TEST_F(ServerTest, SaysWhyItCannotListen) {
+  for (const char* name : {"/one", "/other"}) {
+    KeyOptions keys;
+    keys.folder = folder_ + name;
+    ASSERT_TRUE(MakeKeys(keys).ok());
+  }
+  ServerOptions options;
+  options.tls = {folder_ + "/one/ca.pem", folder_ + "/one/server.pem", folder_ + "/one/server.key"};
+  options.listen = "203.0.113.7:5000";
+  ExpectRefused(options, absl::StatusCode::kUnavailable, "none of this machine's addresses");
+  options.listen = "host.invalid:5000";
+  ExpectRefused(options, absl::StatusCode::kUnavailable, "host is not known");
+  options.listen = "127.0.0.1:0";
+  options.tls.key = folder_ + "/other/server.key";
+  ExpectRefused(options, absl::StatusCode::kUnavailable, "do not belong together");
+  for (const char* name : {"/one", "/other"}) std::filesystem::remove_all(folder_ + name);
 }
 
 TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
