@@ -64,7 +64,8 @@ std::string Refusal(const CLI::App& app, int argc, char** argv, const CLI::Parse
           NearestHint(name, options, absl::StrCat(argv[0], " ", argv[1], " --help")));
     }
   }
-  if (const std::vector<std::string> extras = chosen->remaining(); !extras.empty()) {
+  const std::vector<std::string> extras = chosen->remaining();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
     const std::string& extra = extras.front();
     for (int i = 4; i < argc; ++i) {
       const std::string option = argv[i - 2];
